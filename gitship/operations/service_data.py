@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from gitship.containers.attach_client import AttachedClient, ClientLeft, attend
+from gitship.containers.attach_client import AttachedClient, ClientLeft, execute
 from gitship.engine.timeouts import WaitInterrupted
-from gitship.errors import Conflict, NotFound, ServiceError, UsageError
+from gitship.errors import Conflict, ServiceError, UsageError
 from gitship.model import Identity
 from gitship.model.services import Service, ServiceTask
 from gitship.operations.service_apps import LinkedApps
 from gitship.operations.services import BackingServices
 from gitship.operations.shared import Shared
 from gitship.services import placeholders
-from gitship.services.engine_file import EngineAction
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
 
@@ -37,7 +36,7 @@ class ServiceData:
     def dump(self, service: Service, write: Callable[[bytes], object], gone: threading.Event, by: Identity) -> None:
         """Hands the service's dump over as it is made. Raises ClientLeft, ServiceError when it is not whole."""
         now = self._store.confirm_service(service, by)
-        action = self._needed(now, "dump")
+        action = self._containers.action(now, "dump")
         try:
             with self._actions.read(
                 self._containers.running(now), action, self._containers.values(now), gone
@@ -55,7 +54,7 @@ class ServiceData:
         What was there is kept, and can be gone back to. Raises Conflict when there are data and not ``replace``.
         """
         now = self._store.confirm_service(service, by)
-        self._needed(now, "restore")
+        self._containers.action(now, "restore")
         if not replace:
             self._ensure_empty(now)
         over = threading.Event()
@@ -84,7 +83,7 @@ class ServiceData:
     def clone(self, service: Service, name: str, by: Identity, *, memory_bytes: int | None = None) -> ServiceTask:
         """A new service with the data of now and links to nothing."""
         now = self._store.confirm_service(service, by)
-        self._needed(now, "dump")
+        self._containers.action(now, "dump")
 
         def fill(made: Service, container_id: str) -> None:
             source = self._store.confirm_service(service, by)
@@ -142,23 +141,12 @@ class ServiceData:
     def connect(self, service: Service, words: tuple[str, ...], client: AttachedClient, by: Identity) -> int:
         """The engine's own console in the service's container, as its superuser; the exit code."""
         now = self._store.confirm_service(service, by)
-        action = self._needed(now, "console")
+        action = self._containers.action(now, "console")
         values = {**self._containers.values(now), "login": self._containers.engine_of(now).superuser or OPERATOR,
                   "password": now.root_password}  # fmt: skip
         command = [placeholders.filled(word, values) for word in action.command]
         env = {name: placeholders.filled(text, values) for name, text in action.env.items()}
-        pty = client.pty
-        try:
-            program = self._engine.attach_exec(
-                self._containers.running(now), (*command, *words), env={**env, **({"TERM": pty.term} if pty else {})},
-                terminal=(pty.columns, pty.rows) if pty else None, gone=client.closed,
-            )  # fmt: skip
-            try:
-                return attend(program, client, lambda: None)
-            finally:
-                program.close()
-        except WaitInterrupted:
-            raise ClientLeft from None
+        return execute(self._engine, self._containers.running(now), (*command, *words), env, client)
 
     # -- for backups, too
 
@@ -167,12 +155,12 @@ class ServiceData:
 
     def fill(self, service: Service, chunks: Iterable[bytes], container_id: str) -> None:
         """Restores a dump into a server that has nothing yet."""
-        action = self._needed(service, "restore")
+        action = self._containers.action(service, "restore")
         self._actions.write(container_id, action, self._containers.values(service), chunks, threading.Event())
 
     def copy(self, source: Service, source_id: str, target: Service, target_id: str, gone: threading.Event) -> None:
         """One stream from server to server."""
-        action = self._needed(source, "dump")
+        action = self._containers.action(source, "dump")
         with self._actions.read(source_id, action, self._containers.values(source), gone) as chunks:
             self.fill(target, chunks, target_id)
 
@@ -206,13 +194,6 @@ class ServiceData:
             except BaseException:
                 self._containers.join_all(self._store.service(service.id))
                 raise
-
-    def _needed(self, service: Service, action: str) -> EngineAction:
-        engine = self._containers.engine_of(service)
-        found: EngineAction | None = getattr(engine, action)
-        if found is None:
-            raise NotFound(f"{engine.title} has no {action}", "see `help service-engines`")
-        return found
 
 
 def _numbers(version: str) -> tuple[int, ...]:

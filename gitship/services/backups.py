@@ -210,11 +210,7 @@ class ServiceBackups:
         )
 
     def _action(self, service: Service, name: str) -> EngineAction:
-        engine = self._containers.engine_of(service)
-        found: EngineAction | None = getattr(engine, name)
-        if found is None:
-            raise NotFound(f"{engine.title} has no {name}: it cannot be backed up", "see `help service-engines`")
-        return found
+        return self._containers.action(service, name, ": it cannot be backed up")
 
 
 class _Interrupted(ServiceError):

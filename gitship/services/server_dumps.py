@@ -100,12 +100,11 @@ class ServerDumps:
         image_id = self._images.fetch(image, journal)
 
         def fill(container_id: str) -> None:
-            if engine.restore is None:
-                raise NotFound(f"{engine.title} has no restore", "see `help service-engines`")
+            restore = self._containers.action(now, "restore")
             with journal.stage(f"Restoring {now.name}"):
                 chunks = (piece.read_bytes() for piece in sorted(place.glob("[0-9]*")))
                 self._containers.actions.write(
-                    container_id, engine.restore, self._containers.values(now), chunks, journal.gone
+                    container_id, restore, self._containers.values(now), chunks, journal.gone
                 )
 
         self._lifecycle.bring(now, about["version"], image, image_id, journal, fill)

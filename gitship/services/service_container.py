@@ -20,7 +20,7 @@ from gitship.model.services import LinkState, Service, ServiceLink, ServiceLogin
 from gitship.services import measures
 from gitship.services.actions import ServiceActions
 from gitship.services.engine_catalog import EngineCatalog
-from gitship.services.engine_file import ServiceEngine
+from gitship.services.engine_file import EngineAction, ServiceEngine
 from gitship.services.outside_connections import OutsideConnections
 from gitship.store import Store
 
@@ -72,6 +72,14 @@ class ServiceContainers:
             )
         return catalog.engines[service.engine]
 
+    def action(self, service: Service, name: str, so: str = "") -> EngineAction:
+        """The engine's action of that name. Raises NotFound when it has none, and what follows from that (``so``)."""
+        engine = self.engine_of(service)
+        found: EngineAction | None = getattr(engine, name)
+        if found is None:
+            raise NotFound(f"{engine.title} has no {name}{so}", "see `help service-engines`")
+        return found
+
     def values(self, service: Service, login: ServiceLogin | None = None) -> dict[str, str]:
         """For the actions and settings of its engine."""
         own = {
@@ -79,13 +87,6 @@ class ServiceContainers:
             "host": INSIDE, "port": str(self.engine_of(service).port), "memory_mb": str(service.memory_bytes >> 20),
         }  # fmt: skip
         return own | ({"login": login.name, "password": login.password} if login is not None else {})
-
-    def labels(self, service: Service) -> dict[str, str]:
-        return {
-            types.LABEL_SERVER: self._server_id,
-            types.LABEL_SERVICE: service.name,
-            types.LABEL_SERVICE_ID: str(service.id),
-        }
 
     def spec(self, service: Service, placed: ServerVolume, network: str, name: str) -> ContainerSpec:
         """What a server's container is made from; pure."""
@@ -98,7 +99,7 @@ class ServiceContainers:
             command=engine.filled_arguments(values),
             entrypoint=True,
             env=engine.filled_environment(values),
-            labels=self.labels(service),
+            labels=labels(self._server_id, service),
             stop_timeout_s=engine.stop_timeout_s,
             stop_signal=engine.stop_signal,
             memory_bytes=service.memory_bytes,
@@ -263,6 +264,15 @@ class ServiceContainers:
         with suppress(EngineError, NotFound):
             lines = [line.text for line in self._engine.logs(container_id, tail=LOG_LINES)]
         return ServiceError(f"{service.engine} {what}", "see its last lines above", lines)
+
+
+def labels(server_id: str, service: Service) -> dict[str, str]:
+    """Of all that is made for a service in Docker."""
+    return {
+        types.LABEL_SERVER: server_id,
+        types.LABEL_SERVICE: service.name,
+        types.LABEL_SERVICE_ID: str(service.id),
+    }
 
 
 def is_server(state: ContainerState) -> bool:

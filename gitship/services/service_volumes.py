@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gitship.engine import types
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict
 from gitship.model.services import KEPT_S, Service, ServiceVolume, VolumeUse
-from gitship.services.service_container import ServerVolume
+from gitship.services.service_container import ServerVolume, labels
 from gitship.store import Store
 
 NAME_BYTES = 4
@@ -32,12 +31,7 @@ class ServiceVolumes:
         self._store.note_volume(
             ServiceVolume(name, service.id, VolumeUse.FILLING, version, image, image_id, time.time(), None)
         )
-        labels = {
-            types.LABEL_SERVER: self._server_id,
-            types.LABEL_SERVICE: service.name,
-            types.LABEL_SERVICE_ID: str(service.id),
-        }
-        self._engine.volumes.make(name, labels)
+        self._engine.volumes.make(name, labels(self._server_id, service))
         return ServerVolume(name, version, image_id)
 
     @contextmanager
