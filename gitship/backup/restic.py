@@ -29,6 +29,7 @@ LOCK_WAIT_S = 900.0  # for another's backup into the same repository
 RETRY_S = 2.0
 POLL_S = 0.5
 READ_BYTES = 1 << 20
+PIPE_BYTES = 64 << 10  # what a pipe holds that nobody reads, pipe(7)
 
 
 class Restic:
@@ -70,11 +71,24 @@ class Restic:
     def backup(self, path: str, tags: Iterable[str], chunks: Iterable[bytes], gone: threading.Event) -> dict[str, Any]:
         """Stores ``chunks`` as a snapshot of one file, and returns restic's summary.
 
-        When ``chunks`` fails, ``gone`` is set (ClientLeft) or restic takes nothing for STALL_S, restic is interrupted
-        before it can take what it has for the whole: no snapshot is saved.
+        Waits for a removal from the same repository, which excludes it. When ``chunks`` fails, ``gone`` is set
+        (ClientLeft) or restic takes nothing for STALL_S, restic is interrupted before it can take what it has for the
+        whole: no snapshot is saved.
         """
         tagged = [word for tag in tags for word in ("--tag", tag)]
         command = ["backup", "-q", "--json", "--host", "gitship", "--stdin", "--stdin-filename", path, *tagged]
+        content = _Replayed(chunks)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                return self._backup(command, content.again(), gone)
+            except RepositoryLocked:
+                if not content.whole or time.monotonic() > deadline:
+                    raise
+                if gone.wait(RETRY_S):
+                    raise ClientLeft from None
+
+    def _backup(self, command: list[str], chunks: Iterable[bytes], gone: threading.Event) -> dict[str, Any]:
         with tempfile.TemporaryFile() as printed, self._started(command, subprocess.PIPE, printed) as (process, said):
             assert process.stdin is not None
             handle = process.stdin.fileno()
@@ -205,6 +219,28 @@ class Restic:
         return GitshipError(
             f"target {self._definition.name}: restic makes no progress", "look whether the repository can be reached"
         )
+
+
+class _Replayed:
+    """Content from its beginning again, as long as no more than a pipe of it was taken.
+
+    restic locks the repository before it reads: one that was refused the lock has taken no more than that.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._kept: list[bytes] = []
+        self.whole = True  # nothing of it is lost yet
+
+    def again(self) -> Iterator[bytes]:
+        yield from list(self._kept)
+        for chunk in self._chunks:
+            if self.whole:
+                self._kept.append(chunk)
+            yield chunk
+            if self.whole and sum(map(len, self._kept)) > PIPE_BYTES:  # taken: by one that has the lock
+                self.whole = False
+                self._kept.clear()
 
 
 class RepositoryLocked(GitshipError):

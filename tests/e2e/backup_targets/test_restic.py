@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,24 @@ def test_removal_waits_for_a_backup_into_the_same_repository(target: ResticTarge
     assert [found.key for found in target.listed("")] == ["db/new.dump"]
 
 
+@pytest.mark.parametrize("content", [b"new", bytes(1 << 20)])
+def test_a_backup_waits_for_what_excludes_it(target: ResticTarget, repository: Path, content: bytes) -> None:
+    target.put("db/old.dump", [b"old"], threading.Event())
+    environment = os.environ | {"RESTIC_REPOSITORY": str(repository), "RESTIC_PASSWORD": PASSWORD}
+    with subprocess.Popen(["restic", "check", "-q"], env=environment) as check:
+        wait_until(lambda: list((repository / "locks").iterdir()), what="restic check has its lock")
+        check.send_signal(signal.SIGSTOP)
+        backup = threading.Thread(target=target.put, args=["db/new.dump", iter([content]), threading.Event()])
+        try:
+            backup.start()
+            backup.join(4)  # a refusal comes sooner
+            assert backup.is_alive()
+        finally:
+            check.send_signal(signal.SIGCONT)
+    backup.join(60)
+    assert [(found.key, found.bytes) for found in target.listed("db/new")] == [("db/new.dump", len(content))]
+
+
 def test_a_wrong_password_is_named(target: ResticTarget, repository: Path) -> None:
     with pytest.raises(GitshipError, match="wrong password of the restic repository") as raised:
         target_at(repository, "wrong").check()
@@ -184,16 +203,17 @@ def test_a_missing_program_is_named(repository: Path, monkeypatch: pytest.Monkey
 def test_no_secret_is_in_the_arguments(target: ResticTarget, repository: Path) -> None:
     seen: list[str] = []
 
+    def look() -> bool:  # a program that has just begun has no arguments yet
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                text = path.read_text()
+                if text.startswith("restic\0"):
+                    seen.append(text)
+        return bool(seen)
+
     def looking() -> Iterator[bytes]:
         yield b"x"
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = path.read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words[0] == b"restic":
-                seen.append(path.read_text())
+        wait_until(look, what="restic runs")
 
     target.put("db/one.dump", looking(), threading.Event())
-    assert seen
     assert not [line for line in seen if PASSWORD in line or str(repository) in line]
