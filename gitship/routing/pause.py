@@ -40,7 +40,8 @@ class ServerPauses:
         self._access_control = access_control
         self._domain = domain
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[App, threading.Event, threading.Thread]] = {}  # as each app was then
+        self._running: dict[int, tuple[App, threading.Event]] = {}  # as each app was then
+        self._threads: list[threading.Thread] = []  # of these, and of pauses that have just ended
 
     def pause(self, app: App, limit_s: float, by: Identity) -> Paused:
         """New requests wait from now on; returns when those of before are answered, or after ``IN_FLIGHT_S``.
@@ -63,7 +64,7 @@ class ServerPauses:
         with self._lock:
             if found.id in self._running:
                 raise _already_paused(found, self.paused(found))
-            self._running[found.id] = (found, over, thread)
+            self._running[found.id] = (found, over)
         try:
             self._front.pauses.begin(found.slug, found.id, until)
             self._access_control.apply_front(found)
@@ -71,7 +72,9 @@ class ServerPauses:
         except BaseException:
             self._end(found.id)
             raise
-        thread.start()
+        with self._lock:
+            self._threads = [*(other for other in self._threads if other.is_alive()), thread]
+            thread.start()
         in_flight = self._in_flight(before, min(ends_at, time.monotonic() + IN_FLIGHT_S)) if before else 0
         return Paused(max(0.0, ends_at - time.monotonic()), in_flight)
 
@@ -90,11 +93,11 @@ class ServerPauses:
     def stop(self) -> None:
         """Ends every pause, and the threads."""
         with self._lock:
-            running = dict(self._running)
-        for app_id, (_, _, thread) in running.items():
+            running, threads = list(self._running), list(self._threads)
+        for app_id in running:
             self._end(app_id)
-            if thread.is_alive():
-                thread.join(JOIN_S)
+        for thread in threads:
+            thread.join(JOIN_S)
 
     # -- within
 
@@ -125,7 +128,7 @@ class ServerPauses:
             found = self._running.pop(app_id, None)
         if found is None:
             return False
-        app, over, _ = found
+        app, over = found
         over.set()
         self._front.pauses.end(app.slug)
         try:

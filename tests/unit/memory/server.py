@@ -282,7 +282,9 @@ class MemoryServer:
         self.active_canaries.begin(trial)
         job.journal.update(state=DeployState.CANARY)
         self._trying.set()
-        trial.decided.wait(LIMIT_S)
+        deadline = time.monotonic() + LIMIT_S
+        while not trial.decided.wait(0.01) and not job.cancel.is_set() and time.monotonic() < deadline:
+            pass
         self.active_canaries.end(job.app_id)
         return trial.aborted_by
 
