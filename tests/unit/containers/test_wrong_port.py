@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitship.containers import wrong_port
+from gitship.containers import listening_sockets, wrong_port
 from gitship.containers.health_check import HealthChecker
 from gitship.containers.wrong_port import WrongPortSuspicion
 from gitship.engine.docker import DockerEngine
@@ -33,14 +33,26 @@ def refused() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Ports that the test opens: the machine's other servers do not count, though they may answer HTTP."""
+    ports: set[int] = set()
+    read = listening_sockets.listening
+    monkeypatch.setattr(
+        listening_sockets, "listening", lambda pid: {(address, port) for address, port in read(pid) if port in ports}
+    )
+    return ports
+
+
 def suspicion(port: int) -> WrongPortSuspicion:
     return WrongPortSuspicion(
         Container("1", "shop.web.1.v1", 1, 1, "web", 1, "127.0.0.1", port), port, "shop.localhost", "shop"
     )
 
 
-def test_a_web_server_on_another_port_is_the_app(refused: int) -> None:
+def test_a_web_server_on_another_port_is_the_app(refused: int, own: set[int]) -> None:
     with http.server.ThreadingHTTPServer(("0.0.0.0", 0), http.server.BaseHTTPRequestHandler) as server:
+        own.add(server.server_port)
         threading.Thread(target=server.serve_forever, name="app", daemon=True).start()
         looked = suspicion(refused)
         found = looked.look(os.getpid())
@@ -49,9 +61,10 @@ def test_a_web_server_on_another_port_is_the_app(refused: int) -> None:
         server.shutdown()
 
 
-def test_a_debugger_that_comes_up_first_is_not_the_app(refused: int) -> None:
+def test_a_debugger_that_comes_up_first_is_not_the_app(refused: int, own: set[int]) -> None:
     """It answers no HTTP: the app may still be on its way."""
     with socket.create_server(("0.0.0.0", 0)) as debugger:
+        own.add(debugger.getsockname()[1])
 
         def hang_up() -> None:
             connection, _ = debugger.accept()

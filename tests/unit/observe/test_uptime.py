@@ -73,7 +73,7 @@ def counted(tmp_path: Path) -> Iterator[Counted]:
     counted = Counted(tmp_path)
     counted.uptime.sample()
     yield counted
-    counted.store.close()
+    counted.memory.close()
 
 
 def test_time_in_which_visitors_are_answered_is_up(counted: Counted) -> None:
