@@ -130,7 +130,7 @@ def test_out_of_memory_names_the_limit_whether_it_ends_the_container_or_a_proces
     server.push_ok(repository, "hungry")
     assert server.ssh("enter", "hungry", "web", "--", "/bin/busybox", "tail", "/dev/zero").returncode == 137
     wait_until(lambda: len(events(server, "hungry")) == 1, 20, "a process was killed")
-    time.sleep(OOM_DIES_WITHIN_S)  # else the container's end could be taken for that of the process
+    time.sleep(OOM_DIES_WITHIN_S + 1)  # else the container's end could be taken for that of the process
     for attempt in range(3):  # containerd tells nothing when the control group is gone before it looks
         assert server.ssh("enter", "hungry", "web", "--", "/bin/busybox", "touch", "/eat").returncode == 0
         wait_until(lambda n=attempt: deaths(server, "hungry") > n, 20, "the container was killed")  # type: ignore[misc]

@@ -182,13 +182,19 @@ def test_a_server_that_somebody_has_harmed_is_back_with_its_data(shop: Notes, ha
     assert shop.count == count
 
 
+def without_repair(shop: Notes, service: str) -> str:
+    """What the refused restart says, "" while the reconciler is at work on the service."""
+    said = shop.ssh("services:restart", service, code=1)
+    return "" if "is busy" in said else said
+
+
 def test_a_volume_that_is_gone_is_never_started_empty(shop: Notes) -> None:
     shop.ssh("services:create", "lost", "postgres:15", "--memory", "160m")
     host = shop.server.docker_host
     [(container, volume)] = shop.server.database("SELECT container, volume FROM services WHERE name = 'lost'")
     docker_cli.docker(host, "rm", "-f", container)
     docker_cli.docker(host, "volume", "rm", volume)
-    said = shop.ssh("services:restart", "lost", code=1)
+    said = wait_until(lambda: without_repair(shop, "lost"), 60, "the reconciler has looked")
     assert "gone" in said and "not started empty" in said, said
     assert volume not in docker_cli.docker(host, "volume", "ls", "-q").split()
     shop.ssh("services:destroy", "lost", "--force")
