@@ -45,8 +45,9 @@ class Service:
     """A server of an engine with its data. ``image`` is the reference it came by, ``image_id`` what runs.
 
     ``container`` is Docker's id, "" while there is none; ``volume`` what Docker calls the volume; ``network`` its
-    subnet (CIDR). ``database`` is what is inside; ``root_password`` is that of its superuser. ``made_for`` is the id of
-    the app whose file asked for it, by the name ``entry``.
+    subnet (CIDR). ``database`` is what is inside; ``root_password`` is that of its superuser, or ``next_root_password``
+    while that is being changed ("": it is not). ``made_for`` is the id of the app whose file asked for it, by the name
+    ``entry``.
     """
 
     id: int
@@ -66,6 +67,7 @@ class Service:
     created_at: float = 0.0
     made_for: int | None = None
     entry: str = ""
+    next_root_password: str = field(default="", repr=False)
 
     @property
     def label(self) -> str:
@@ -150,7 +152,10 @@ class ReleaseLink:
 
 @dataclass(frozen=True, slots=True)
 class ServiceVolume:
-    """A volume that was made for a service. ``at`` and ``until`` are epoch seconds; ``until`` None: for ever."""
+    """A volume that was made for a service. ``at`` and ``until`` are epoch seconds; ``until`` None: for ever.
+
+    ``root_password`` is the superuser's in the data that are kept; "" when it is the service's own.
+    """
 
     name: str
     service_id: int
@@ -160,6 +165,7 @@ class ServiceVolume:
     image_id: str
     at: float
     until: float | None
+    root_password: str = field(default="", repr=False)
 
 
 class TaskState(StrEnum):

@@ -111,9 +111,12 @@ class ServiceData:
             now = self._store.confirm_service(service, by)
             image = found.reference(wanted)
             image_id = self._room.images.fetch(image, journal, newest=wanted == now.version)
-            if not major or engine.upgrade == "in-place":
+            if not major:
                 with self._apps.waiting(now, by, journal):
                     self._room.lifecycle.change_version(now, wanted, image, image_id, journal)
+            elif engine.upgrade == "in-place":
+                with self._apps.waiting(now, by, journal):
+                    self._room.lifecycle.move(now, wanted, image, image_id, journal)
             else:
                 with ExitStack() as quiet:
 
@@ -122,6 +125,7 @@ class ServiceData:
                         self._copied(now, journal, container_id)
 
                     self._room.lifecycle.bring(now, wanted, image, image_id, journal, fill)
+            if major:
                 journal.detail(f"the data of {now.version} are kept for 7 days: services:rollback {now.name}")
             journal.line(f"=====> {self._store.service(service.id).label} is ready")
 

@@ -13,7 +13,6 @@ from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.service_apps import LinkedApps
 from gitship.operations.shared import Shared
 from gitship.services.engine_file import ServiceEngine
-from gitship.services.links import new_password
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
 
@@ -257,7 +256,8 @@ class BackingServices:
 
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
-            self._rotate_root(now, journal)
+            with journal.stage("New password of its superuser"):
+                self._room.superusers.change(now)
             self._room.links.end_temporary(now)
             failed: list[GitshipError] = []
             for app, link in self.links(now):
@@ -326,16 +326,6 @@ class BackingServices:
         journal.detail(f"{app.name} gets {link.alias}_URL and its parts")
         if restart:
             self._apps.deploy(app, f"link {now.name} as {link.alias}", by, journal)
-
-    def _rotate_root(self, service: Service, journal: TaskJournal) -> None:
-        action = self._room.containers.engine_of(service).set_root_password
-        if action is None:
-            return
-        fresh = new_password()
-        values = self._room.containers.values(service) | {"password": fresh}
-        with journal.stage("New password of its superuser"):
-            self._room.containers.actions.output(self._room.containers.running(service), action, values, 60.0)
-            self._store.change_service(service.id, root_password=fresh)
 
     def _tell(self, journal: TaskJournal, service: Service, what: str) -> None:
         journal.line(f"=====> {service.label} {what}")

@@ -39,7 +39,7 @@ KEYS = (
         "how clients begin TLS at a port of `services:expose`: `direct` (from the first byte), `postgres` (so, or by "
         "asking as PostgreSQL's do) or `none` (they cannot: it is not exposed)",
     ),
-    ("upgrade", "", "how data gets to another major: `dump` (dumped and restored), `in-place` (as it is) or `none`"),
+    ("upgrade", "", "how data gets to another major: `dump` (dumped and restored), `in-place` (its files) or `none`"),
     (
         "restore_before_start",
         "false",

@@ -22,6 +22,7 @@ from gitship.services.links import ServiceLinks
 from gitship.services.measures import counts
 from gitship.services.service_container import ServerVolume, ServiceContainers, of_now
 from gitship.services.service_volumes import ServiceVolumes
+from gitship.services.superuser import SuperuserPasswords
 from gitship.services.tasks import TaskJournal
 from gitship.store import Store
 
@@ -43,7 +44,7 @@ class ServiceLifecycle:
 
     def __init__(
         self, store: Store, engine: Engine, addresses: Addresses, images: ServiceImages, containers: ServiceContainers,
-        volumes: ServiceVolumes, links: ServiceLinks,
+        volumes: ServiceVolumes, links: ServiceLinks, superusers: SuperuserPasswords,
     ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
@@ -52,6 +53,7 @@ class ServiceLifecycle:
         self._containers = containers
         self._volumes = volumes
         self._links = links
+        self._superusers = superusers
         self._actions: ServiceActions = containers.actions
         self.removed: Callable[[], None] = lambda: None  # the room sets it
 
@@ -94,6 +96,7 @@ class ServiceLifecycle:
         container_id = self._containers.make(service, of_now(service), linked=True)
         self._store.change_service(service.id, container=container_id)
         self._containers.start(service, container_id, gone)
+        self._superusers.settle(self._store.service(service.id))
 
     def restart(self, service: Service, journal: TaskJournal) -> None:
         with journal.stage(f"Restarting {service.name}"):
@@ -123,16 +126,46 @@ class ServiceLifecycle:
             self.run(self._store.service(service.id), journal.gone)
             raise
 
+    def move(self, service: Service, version: str, image: str, image_id: str, journal: TaskJournal) -> None:
+        """Another major on a copy of the data: the one before cannot read what the newer has made of them.
+
+        Its server is away meanwhile; it starts again on the data of before when this fails.
+        """
+        try:
+            with self._volumes.scratch(service, version, image, image_id) as placed:
+                with journal.stage("Copying the data"):
+                    self._containers.end_others(service)
+                    self._volumes.copy(service, placed, journal.gone)
+                self._replace(service, placed, image, journal, None)
+        except GitshipError:
+            if self._store.service(service.id).volume == service.volume:
+                journal.line(f" !     {version} did not start: {service.version} again")
+                self.run(service, journal.gone)
+            raise
+
     def go_back(self, service: Service, journal: TaskJournal) -> None:
-        """To the data, and the version, of before the last upgrade, load or restore. Raises NotFound."""
+        """To the data, and the version, of before the last upgrade, load or restore. Raises NotFound.
+
+        When that does not start, what runs now goes on, and both stay.
+        """
         kept = self._volumes.kept(service)
         if not kept:
             raise NotFound(f"{service.name} has nothing to go back to", "old data are kept for 7 days")
         old = kept[-1]
-        self._store_placed(service, ServerVolume(old.name, old.version, old.image_id), old.image)
-        with journal.stage(f"Starting {service.engine} {old.version}"):
+        password = old.root_password or service.root_password
+        before = self._superusers.settle(service)
+        self._store_placed(before, ServerVolume(old.name, old.version, old.image_id), old.image, root_password=password)
+        try:
+            with journal.stage(f"Starting {service.engine} {old.version}"):
+                self.run(self._store.service(service.id), journal.gone)
+                now = self._store.service(service.id)
+                self._links.renew(now, now.container)
+        except GitshipError:
+            journal.line(f" !     the data of before did not start: those of now again, with {before.version}")
+            self._store_placed(before, of_now(before), before.image, root_password=before.root_password)
+            self._store.note_volume(old)
             self.run(self._store.service(service.id), journal.gone)
-        self._links.renew(self._store.service(service.id), self._store.service(service.id).container)
+            raise
 
     # -- servers beside the service's own
 
@@ -143,10 +176,13 @@ class ServiceLifecycle:
 
         The data of before are kept for a while, to go back to. Until the record changes nothing has.
         """
-        with (
-            self._volumes.scratch(service, version, image, image_id) as placed,
-            self.beside(service, placed, journal, fill) as beside,
-        ):
+        with self._volumes.scratch(service, version, image, image_id) as placed:
+            self._replace(service, placed, image, journal, fill)
+
+    def _replace(
+        self, service: Service, placed: ServerVolume, image: str, journal: TaskJournal, fill: Fill | None
+    ) -> None:
+        with self.beside(service, placed, journal, fill) as beside:
             self._links.renew(service, beside.container)
             self._volumes.take(service, placed, image, state=ServiceState.READY, container=beside.container)
             beside.adopted = True

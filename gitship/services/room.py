@@ -23,6 +23,7 @@ from gitship.services.server_dumps import ServerDumps
 from gitship.services.service_container import ServiceContainers
 from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.settle import ServiceRepair
+from gitship.services.superuser import SuperuserPasswords
 from gitship.services.tasks import ServiceTasks
 from gitship.store import Store
 
@@ -38,6 +39,7 @@ class ServicesRoom:
     containers: ServiceContainers
     volumes: ServiceVolumes
     links: ServiceLinks
+    superusers: SuperuserPasswords
     lifecycle: ServiceLifecycle
     repair: ServiceRepair
     new: NewServices
@@ -70,9 +72,10 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     containers = ServiceContainers(store, docker, addresses, catalog, core.server_id)
     volumes = ServiceVolumes(store, docker, core.server_id)
     links = ServiceLinks(store, containers)
-    lifecycle = ServiceLifecycle(store, docker, addresses, images, containers, volumes, links)
+    superusers = SuperuserPasswords(store, containers)
+    lifecycle = ServiceLifecycle(store, docker, addresses, images, containers, volumes, links, superusers)
     ports = ExposedPorts(store, containers)
-    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, links, ports, core.apart)
+    repair = ServiceRepair(store, docker, tasks, lifecycle, containers, links, superusers, ports, core.apart)
     new = NewServices(store, tasks, catalog)
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)
@@ -88,6 +91,7 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
         containers,
         volumes,
         links,
+        superusers,
         lifecycle,
         repair,
         new,

@@ -187,17 +187,19 @@ class ServiceContainers:
     def wait_ready(self, service: Service, container_id: str, gone: threading.Event, limit_s: float = READY_S) -> None:
         """Raises ServiceError with the last lines of its log, or what its own question answered."""
         engine, values = self.engine_of(service), self.values(service)
+        passwords = [word for word in (service.root_password, service.next_root_password) if word]
         deadline = time.monotonic() + limit_s
         said = ""
         while True:
             state = self._engine.inspect(container_id)
             if state.status in ENDED or state.restarts:
                 raise self._not_started(service, container_id, _ending(state))
-            try:
-                self.actions.output(container_id, engine.ready, values, READY_S)
-                return
-            except ServiceError as error:
-                said = error.message
+            for password in passwords:
+                try:
+                    self.actions.output(container_id, engine.ready, values | {"root_password": password}, READY_S)
+                    return
+                except ServiceError as error:
+                    said = error.message
             if time.monotonic() >= deadline:
                 raise self._not_started(service, container_id, f"did not answer within {limit_s:g} s: {said}")
             if gone.wait(READY_EVERY_S):

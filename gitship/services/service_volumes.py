@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gitship.engine import types
 from gitship.engine.interface import Engine
 from gitship.errors import Conflict
 from gitship.model.services import KEPT_S, Service, ServiceVolume, VolumeUse
@@ -44,19 +46,29 @@ class ServiceVolumes:
             if self._use(service, placed.volume) is VolumeUse.FILLING:
                 self.discard(service, placed.volume)
 
+    def copy(self, service: Service, placed: ServerVolume, gone: threading.Event) -> None:
+        """All that is in the volume of the service, whose server has ended. Raises EngineError, WaitInterrupted."""
+        own = {**labels(self._server_id, service), types.LABEL_VOLUME: "data"}
+        with self._engine.volumes.read(service.volume, own, gone) as chunks:
+            self._engine.volumes.write(placed.volume, chunks, own, gone)
+
     def take(self, service: Service, placed: ServerVolume, image: str, **columns: object) -> None:
         """``placed`` is what the service runs from now on; what it had is kept for a while. One transaction."""
         now = time.time()
         with self._store.transaction():
+            before = self._store.service(service.id)
             for volume in self._store.service_volumes(service.id):
                 if volume.name == placed.volume:
                     changed = dataclasses.replace(
                         volume, use=VolumeUse.LIVE, version=placed.version, image=image, image_id=placed.image_id,
-                        until=None,
+                        until=None, root_password="",
                     )  # fmt: skip
                     self._store.note_volume(changed)
                 elif volume.use is VolumeUse.LIVE:
-                    self._store.note_volume(dataclasses.replace(volume, use=VolumeUse.KEPT, until=now + KEPT_S))
+                    kept = dataclasses.replace(
+                        volume, use=VolumeUse.KEPT, until=now + KEPT_S, root_password=before.root_password
+                    )
+                    self._store.note_volume(kept)
             self._store.change_service(
                 service.id, volume=placed.volume, version=placed.version, image=image, image_id=placed.image_id,
                 **columns,

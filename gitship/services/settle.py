@@ -20,13 +20,14 @@ from gitship.services.exposed_ports import ExposedPorts
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
 from gitship.services.service_container import ServiceContainers, is_server
+from gitship.services.superuser import SuperuserPasswords
 from gitship.services.tasks import ServiceTasks, TaskJournal
 from gitship.store import Store
 
 log = logging.getLogger("gitship.services")
 STARTS = frozenset({RepairAction.MAKE, RepairAction.START})
 FIRST_S, LAST_S = 10.0, 600.0  # between two tries of what does not succeed
-DROP_S = 20.0  # of a login: meanwhile nothing else is looked at
+DROP_S = 20.0  # of a login, or of a look which password it has: meanwhile nothing else is looked at
 
 
 class Tries:
@@ -52,7 +53,8 @@ class ServiceRepair:
 
     def __init__(
         self, store: Store, engine: Engine, tasks: ServiceTasks, lifecycle: ServiceLifecycle,
-        containers: ServiceContainers, links: ServiceLinks, ports: ExposedPorts, apart: PerAppErrors,
+        containers: ServiceContainers, links: ServiceLinks, superusers: SuperuserPasswords, ports: ExposedPorts,
+        apart: PerAppErrors,
     ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
@@ -60,10 +62,11 @@ class ServiceRepair:
         self._lifecycle = lifecycle
         self._containers = containers
         self._links = links
+        self._superusers = superusers
         self._ports = ports
         self._apart = apart
         self._of_before = store.last_service_id()  # up to this they are of an earlier gitship
-        self._starts, self._drops = Tries(), Tries()
+        self._starts, self._drops, self._passwords = Tries(), Tries(), Tries()
 
     def settle(self, states: Iterable[ContainerState], failed: list[GitshipError]) -> list[Change]:
         """``states`` are all containers. A server that has to be started is started by a task: it may take long.
@@ -114,6 +117,10 @@ class ServiceRepair:
         if wrong:
             self._containers.end_others(service, keep=service.container)
             self._containers.join_all(service)
+        if not service.next_root_password:
+            self._passwords.over(service)
+        elif self._passwords.due(service):
+            service = self._superusers.settle(service, DROP_S)
         for done in self._links.settle(service) + self._dropped(service):
             log.info("%s: %s", service.name, done)
         gone = self._lifecycle.clear(service)

@@ -217,4 +217,8 @@ MIGRATIONS = (
         service_id INTEGER PRIMARY KEY REFERENCES services(id) ON DELETE CASCADE, port INTEGER NOT NULL UNIQUE,
         networks TEXT NOT NULL, tls TEXT NOT NULL, pem TEXT NOT NULL);
     """,
+    """
+    ALTER TABLE services ADD COLUMN next_root_password TEXT NOT NULL DEFAULT '';
+    ALTER TABLE service_volumes ADD COLUMN root_password TEXT NOT NULL DEFAULT '';
+    """,
 )

@@ -30,11 +30,11 @@ from gitship.store.rights import Rights
 KEPT_TASKS = 200  # of one service
 _SERVICE = (
     "id, name, engine, version, image, image_id, state, memory_bytes, database, root_password, volume, container,"
-    " network, made_by, created_at, made_for, entry"
+    " network, made_by, created_at, made_for, entry, next_root_password"
 )
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
 _LOGIN = "id, service_id, link_id, name, password, created_at, expires_at"
-_VOLUME = "name, service_id, use, version, image, image_id, at, until"
+_VOLUME = "name, service_id, use, version, image, image_id, at, until, root_password"
 _TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint, apps"
 
 
@@ -53,7 +53,7 @@ class ServiceRecords(Rights):
             with self.transaction() as db:
                 made = db.execute(
                     f"INSERT INTO services ({_SERVICE.removeprefix('id, ')})"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', NULL, ?, ?, ?, ?)",
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', NULL, ?, ?, ?, ?, '')",
                     (*values, made_by, time.time(), made_for, entry),
                 ).lastrowid
         except sqlite3.IntegrityError:
@@ -273,10 +273,10 @@ class ServiceRecords(Rights):
         """Before it is made, and whenever its use changes."""
         values = (
             volume.name, volume.service_id, volume.use, volume.version, volume.image, volume.image_id, volume.at,
-            volume.until,
+            volume.until, volume.root_password,
         )  # fmt: skip
         with self.transaction() as db:
-            db.execute(f"INSERT OR REPLACE INTO service_volumes ({_VOLUME}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            db.execute(f"INSERT OR REPLACE INTO service_volumes ({_VOLUME}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def service_volumes(self, service_id: int | None = None) -> list[ServiceVolume]:
         where, values = ("", ()) if service_id is None else (" WHERE service_id = ?", (service_id,))

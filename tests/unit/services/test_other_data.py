@@ -1,0 +1,93 @@
+"""Other data or another major in the place of a service's own: what does not start leaves what ran before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitship.errors import EngineError, GitshipError
+from gitship.model import GITSHIP
+from gitship.model.services import Service, VolumeUse
+from tests.unit.services.test_service_data import Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    found = Bench(tmp_path)
+    yield found
+    found.room.stop()
+    found.store.close()
+
+
+def breaks(bench: Bench, nth: int) -> None:
+    """The nth container that is started from now on does not."""
+    started: list[object] = []
+
+    def start(container_id: object) -> None:
+        started.append(container_id)
+        if len(started) == nth:
+            raise EngineError("it cannot start")
+
+    bench.docker.before["start"] = start
+
+
+def runs(bench: Bench, service: Service) -> bool:
+    now = bench.store.service(service.id)
+    return [(one.id, one.status) for one in bench.room.containers.all(now)] == [(now.container, "running")]
+
+
+def test_a_rollback_that_does_not_start_goes_on_with_what_ran_before(bench: Bench) -> None:
+    bench.load(iter([b"x"]))
+    now = bench.store.service(bench.db.id)
+    [kept] = bench.room.volumes.kept(now)
+    breaks(bench, 1)
+    with pytest.raises(GitshipError, match="it cannot start"):
+        bench.wait(bench.data.rollback(now, GITSHIP))
+    assert bench.store.service(now.id).volume == now.volume
+    assert runs(bench, now) and bench.reaches()
+    assert bench.room.volumes.kept(now) == [kept]
+
+    bench.wait(bench.data.rollback(now, GITSHIP))
+    assert bench.store.service(now.id).volume == bench.db.volume
+
+
+@pytest.fixture
+def cache(bench: Bench) -> Service:
+    made = bench.room.new.record("cache", "valkey:8", GITSHIP)
+    bench.wait(
+        bench.room.tasks.begin(made, "create", GITSHIP, lambda journal: bench.room.lifecycle.create(made, journal))
+    )
+    return bench.store.service(made.id)
+
+
+def test_a_newer_major_that_reads_the_same_files_gets_a_copy_of_them(bench: Bench, cache: Service) -> None:
+    content = bench.docker.volumes.content[cache.volume]
+    lines = bench.wait(bench.data.upgrade(cache, "9", GITSHIP))
+    now = bench.store.service(cache.id)
+    assert (now.version, now.volume != cache.volume) == ("9", True)
+    assert bench.docker.volumes.content[now.volume] == content
+    assert any("the data of 8 are kept for 7 days" in line for line in lines)
+    assert runs(bench, now)
+    bench.wait(bench.data.rollback(now, GITSHIP))
+    assert (bench.store.service(cache.id).version, bench.store.service(cache.id).volume) == ("8", cache.volume)
+
+
+@pytest.mark.parametrize("disk_full", [True, False])
+def test_one_that_does_not_start_leaves_the_data_that_the_one_before_reads(
+    bench: Bench, cache: Service, disk_full: bool
+) -> None:
+    bench.docker.volumes.broken = disk_full
+    if not disk_full:
+        breaks(bench, 1)
+    with pytest.raises(GitshipError, match=r"no space left|cannot start"):
+        bench.wait(bench.data.upgrade(cache, "9", GITSHIP))
+    now = bench.store.service(cache.id)
+    assert (now.version, now.volume) == ("8", cache.volume)
+    assert runs(bench, now)
+    assert [volume.use for volume in bench.store.service_volumes(cache.id)] == [VolumeUse.LIVE]
+
+    bench.docker.volumes.broken = False
+    bench.wait(bench.data.upgrade(cache, "9", GITSHIP))
+    assert bench.store.service(cache.id).version == "9"
