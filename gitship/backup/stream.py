@@ -123,6 +123,38 @@ def handed_over(chunks: Iterable[bytes], consume: Callable[[Iterator[bytes]], Re
     return results[0]
 
 
+def awaited(chunks: Iterable[bytes], limit_s: float, name: str) -> Iterator[bytes]:
+    """The same chunks, for a source that cannot be told to end. Raises GitshipError when one takes longer to come.
+
+    They are read in a thread called ``name``, one ahead, which outlives this while the source gives nothing.
+    """
+    queue: Queue[bytes | BaseException | None] = Queue(maxsize=1)
+    over = threading.Event()
+
+    def read() -> None:
+        try:
+            for chunk in chunks:
+                queue.put(chunk)
+                if over.is_set():
+                    return
+            queue.put(None)
+        except BaseException as error:  # it comes out where the chunks do
+            queue.put(error)
+
+    threading.Thread(target=read, name=name, daemon=True).start()
+    try:
+        while (found := queue.get(timeout=limit_s)) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+    except Empty:
+        raise GitshipError(f"no data came for {limit_s:g} seconds", "nothing was changed; try again") from None
+    finally:
+        over.set()
+        with suppress(Empty):  # makes room for what is being read
+            queue.get_nowait()
+
+
 class Interrupted(Exception):
     """The source of a stream has failed."""
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from gitship.backup.stream import awaited
 from gitship.containers.attach_client import AttachedClient, ClientLeft, execute
 from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, ServiceError, UsageError
@@ -18,6 +19,7 @@ from gitship.services import placeholders
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
 
+GIVEN_S = 300.0  # from one piece of a dump that somebody gives to the next: until then the service is busy
 OPERATOR = "operator"  # the login of consoles
 
 
@@ -63,7 +65,7 @@ class ServiceData:
             with ExitStack() as quiet:
                 quiet.callback(over.set)
                 now = self._store.confirm_service(service, by)
-                source = _until(chunks, (gone, journal.gone))
+                source = _until(awaited(chunks, GIVEN_S, "service-load"), (gone, journal.gone))
 
                 def fill(container_id: str) -> None:
                     self.fill(now, source, container_id)

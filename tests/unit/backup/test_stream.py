@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitship.backup.stream import CHUNK_BYTES, Interrupted, Meter, handed_over, rechunked, stalled, until_gone
+from gitship.backup.stream import CHUNK_BYTES, Interrupted, Meter, awaited, handed_over, rechunked, stalled, until_gone
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import GitshipError
 
@@ -159,6 +159,34 @@ def test_a_slow_consumer_is_not_a_stall() -> None:
     next(passed)
     assert not gone.wait(0.2)
     assert list(passed) == [b"b"]
+
+
+def test_what_is_awaited_comes_as_it_is_and_so_does_its_error() -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+        raise KeyError("x")
+
+    passed = awaited(failing(), 60, "test")
+    assert [next(passed), next(passed)] == [b"a", b"b"]
+    with pytest.raises(KeyError):
+        next(passed)
+
+
+def test_a_source_that_is_awaited_no_more_ends() -> None:
+    ended = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"a"
+        finally:
+            ended.set()
+
+    passed = awaited(endless(), 60, "test")
+    next(passed)
+    passed.close()  # type: ignore[attr-defined]
+    assert ended.wait(60)
 
 
 def test_an_error_of_the_source_comes_out() -> None:

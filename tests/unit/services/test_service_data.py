@@ -14,6 +14,7 @@ import pytest
 from gitship.errors import GitshipError
 from gitship.model import GITSHIP, App, Identity, Role
 from gitship.model.services import Service, ServiceLink, ServiceLogin
+from gitship.operations import service_data
 from gitship.operations.service_apps import LinkedApps
 from gitship.operations.service_data import ServiceData
 from gitship.operations.services import BackingServices
@@ -77,6 +78,27 @@ def test_a_right_that_is_lost_while_a_dump_is_sent_leaves_the_data(bench: Bench)
 
     assert bench.store.service(bench.db.id).volume == bench.db.volume
     assert bench.reaches()
+
+
+def test_who_stalls_while_sending_a_dump_does_not_keep_the_service(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_data, "GIVEN_S", 0.05)
+    sends = threading.Event()
+
+    def stalling() -> Iterator[bytes]:
+        yield b"x"
+        sends.wait()
+        yield b"y"
+
+    with pytest.raises(GitshipError, match=r"no data came for 0\.05 seconds"):
+        bench.load(stalling())
+    assert bench.store.service(bench.db.id).volume == bench.db.volume
+    sends.set()
+
+    monkeypatch.setattr(service_data, "GIVEN_S", 60)
+    bench.load(iter([b"x", b"y"]))
+    assert bench.store.service(bench.db.id).volume != bench.db.volume
 
 
 def test_what_an_app_writes_while_a_dump_is_sent_is_not_replaced_unasked(bench: Bench) -> None:
