@@ -17,7 +17,7 @@ from gitship.model.services import LinkState, Service, ServiceLink
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
-from gitship.services.new_service import NewServices
+from gitship.services.new_service import NewServices, prefix
 from gitship.services.tasks import ServiceTasks, TaskJournal
 from gitship.store import Store
 
@@ -132,7 +132,7 @@ class DeclaredServices:
 
 def _name(app: App, one: DeclaredService) -> str:
     """What the service is called on the server, where another app may have one of the same name."""
-    name = f"{app.name.replace('.', '-')}-{one.name}"
+    name = f"{prefix(app)}{one.name}"
     if len(name) <= MOST_NAME_CHARS:
         return name
     rest = hashlib.sha256(name.encode()).hexdigest()[:HASH_CHARS]  # others may begin alike

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gitship.errors import UsageError
+from gitship.errors import NoPermission, UsageError
 from gitship.model import App, Identity
 from gitship.model.services import SERVICE_NAME, Service, ServiceTask
 from gitship.services.engine_catalog import EngineCatalog
@@ -27,7 +27,9 @@ class NewServices:
     ) -> Service:  # fmt: skip
         """``entry`` is what the file of ``link_to`` calls it, "" when no file asks for it.
 
-        Raises Conflict when the name is taken, NotFound for an unknown engine, UsageError, NoPermission.
+        A key that is limited to some apps makes services that are named after one: it may not learn, by a name that is
+        taken, of what others have. Raises Conflict when the name is taken, NotFound for an unknown engine, UsageError,
+        NoPermission.
         """
         if not SERVICE_NAME.fullmatch(name):
             raise UsageError(f"'{name[:80]}' cannot be the name of a service", "letters, digits and '-', at most 40")
@@ -40,10 +42,19 @@ class NewServices:
                 self._store.confirm_key(by)
             else:
                 self._store.confirm(link_to, by)
+            self._ensure_named(name, by)
             return self._store.create_service(
                 name, engine.name, version, engine.reference(version), memory, _inside(name), new_password(),
                 by.key_id, link_to.id if link_to is not None and entry else None, entry,
             )  # fmt: skip
+
+    def _ensure_named(self, name: str, by: Identity) -> None:
+        prefixes = [prefix(app) for app in self._store.apps() if by.sees(app.id)]
+        if by.apps is not None and not any(name.startswith(one) for one in prefixes):
+            raise NoPermission(
+                f"a key that is limited to some apps makes no service called '{name}'",
+                f"begin with an app's name, for example {prefixes[0]}{name}" if prefixes else "ask an admin",
+            )
 
     def begin(
         self, service: Service, kind: str, by: Identity, work: Work, *, made: bool = True, about: App | None = None
@@ -55,6 +66,11 @@ class NewServices:
             if made:
                 self._store.delete_service(service.id)
             raise
+
+
+def prefix(app: App) -> str:
+    """What names of services that are made for it begin with."""
+    return f"{app.name.replace('.', '-')}-"
 
 
 def _inside(name: str) -> str:

@@ -53,6 +53,15 @@ def test_nor_after_the_other_app_has_been_unlinked(world: World, shared: Service
     assert "secret" not in said.out + said.err
 
 
+def test_a_name_that_is_taken_tells_of_no_service_of_others(world: World, shared: Service) -> None:
+    world.store.create_service("hidden", "postgres", "17", "postgres:17", 1 << 28, "hidden", "pw", None)
+    taken = by_shop(world, "services:create", "hidden", "postgres:17")
+    free = by_shop(world, "services:create", "nobody", "postgres:17")
+    assert taken.code == free.code != 0
+    assert taken.err.replace("hidden", "NAME") == free.err.replace("nobody", "NAME")
+    assert "for example shop-hidden" in taken.err
+
+
 def test_a_service_whose_engine_file_is_broken_can_be_looked_at(world: World, shared: Service) -> None:
     container = world.store.containers()[0].id  # one that the machine in memory has
     world.store.change_service(shared.id, container=container)
