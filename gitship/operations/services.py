@@ -257,7 +257,7 @@ class BackingServices:
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)
             with journal.stage("New password of its superuser"):
-                self._room.superusers.change(now)
+                now = self._room.superusers.change(now)
             self._room.links.end_temporary(now)
             failed: list[GitshipError] = []
             for app, link in self.links(now):

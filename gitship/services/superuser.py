@@ -24,10 +24,10 @@ class SuperuserPasswords:
         self._store = store
         self._containers = containers
 
-    def change(self, service: Service) -> None:
-        """Gives it a new one, if its engine can."""
+    def change(self, service: Service) -> Service:
+        """Gives it a new one, if its engine can; the service then."""
         if self._containers.engine_of(service).set_root_password is None:
-            return
+            return service
         now = self.settle(service)
         fresh = new_password()
         self._store.change_service(now.id, next_root_password=fresh)
@@ -38,6 +38,7 @@ class SuperuserPasswords:
                 self.settle(self._store.service(now.id))  # it may have done it nevertheless
             raise
         self._store.change_service(now.id, root_password=fresh, next_root_password="")
+        return self._store.service(now.id)
 
     def settle(self, service: Service, limit_s: float = ACTION_S) -> Service:
         """Finds out which password the server has, after a change that did not come to its end; the service then."""

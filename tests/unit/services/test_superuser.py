@@ -70,6 +70,7 @@ class Redis(Servers):
         self.services = BackingServices(shared, self.room, apps)
         self.data = ServiceData(shared, self.room, self.services, apps)
         self.made = self.service("cache", "redis")
+        self.link(self.made, self.app("shop"))
 
     @property
     def cache(self) -> Service:
