@@ -114,7 +114,7 @@ class DeclaredServices:
             alias = one.alias or self._links.free_alias(now, app)
             self._links.ensure_linkable(now, app, alias, read_only=False)
             self._links.add(now, app, alias, by, declared=one.name)
-            journal.detail(f"{app.name} gets {alias}_URL and its parts")
+            journal.detail(f"{app.name} gets {alias}_URL and its parts from {now.name}")
 
         task = self._new.begin(service, "create" if made else "link", by, work, made=made, about=app)
         self._tasks.follow(task, rollout.job.journal.line, rollout.job.cancel)

@@ -80,6 +80,7 @@ TARGETS = (
     "gitship.services.service_container:ServiceContainers.leave_all",
     "gitship.services.service_container:ServiceContainers.join_all",
     "gitship.services.service_container:ServiceContainers.end_others",
+    "gitship.services.superuser:SuperuserPasswords._tell",
     "gitship.services.links:ServiceLinks._new_login",
     "gitship.services.links:ServiceLinks.renew",
     "gitship.store.services:ServiceRecords.create_link",

@@ -12,6 +12,7 @@ from tests.e2e import apps, docker_cli
 from tests.e2e.forks import Forks
 from tests.e2e.harness import Server, serving
 from tests.e2e.services import notes
+from tests.e2e.services.engines import engines
 from tests.e2e.services.notes import Notes
 from tests.e2e.stage import long
 from tests.e2e.trapdoor import Point, set_trap
@@ -74,6 +75,7 @@ def shop(request: pytest.FixtureRequest, docker_host: str, module_base: Path) ->
             Server(base, docker_host, forks=Forks(base, trapdoors=True)), lambda: request.session.testsfailed > before
         ) as server,
         notes.database(server, ("15", "16")) as image,
+        engines(server, "valkey:8.1"),
     ):
         made = Notes(server, image)
         made.ssh("services:create", "db", "postgres:15", "--memory", "160m")
@@ -187,3 +189,26 @@ def test_a_kill_loses_nothing_and_the_next_try_works(shop: Notes, command: str, 
     if command == DESTROY:
         assert "gone" not in [s["name"] for s in shop.json("services:list")]
     agree(shop)
+
+
+@pytest.mark.parametrize("where", ["after", *long("before")])
+def test_a_kill_while_a_superusers_password_is_changed_locks_nobody_out(shop: Notes, where: str) -> None:
+    server = shop.server
+    shop.ssh("services:create", "cache", "valkey:8.1", "--memory", "64m")
+    shop.ssh("services:link", "cache", "other", "--no-restart")
+    query = "SELECT s.container, l.name, l.password FROM services s, service_logins l WHERE l.service_id = s.id"
+    found = server.database(f"{query} AND s.name = 'cache'")
+    [(container, login, password)] = found
+
+    killed(shop, "services:rotate cache", Point(where, "SuperuserPasswords._tell"))
+    url = f"redis://{login}:{password}@127.0.0.1/0"
+    ping = ("exec", str(container), "valkey-cli", "--no-auth-warning", "-u", url, "PING")
+    assert docker_cli.docker(server.docker_host, *ping).strip() == "PONG", "a linked app has its login"
+    agree(shop)
+    assert "PONG" in shop.ssh("services:connect", "cache", "--", "PING")
+    assert server.database(f"{query} AND s.name = 'cache'") == found
+    shop.ssh("services:rotate", "cache")
+    assert "PONG" in shop.ssh("services:connect", "cache", "--", "PING")
+    shop.ssh("services:unlink", "cache", "other")
+    agree(shop)
+    shop.ssh("services:destroy", "cache", "--force")

@@ -66,6 +66,7 @@ def test_flasks_tutorial_on_postgresql_is_live_by_one_push_and_keeps_its_rows(
     repository = flaskr(module_base / "flaskr", clients)
     with engines(server, "postgres:15"), removed(server, "flaskr", "flaskr-db"):
         said = server.push_ok(repository, "flaskr")
+        print(said)
         steps = ("Creating postgres:15 db", "flaskr gets DATABASE_URL", "Initialized the database", "v1 is live")
         assert [word for word in steps if word not in said] == [], said
         assert sorted(steps, key=said.index) == list(steps), said
@@ -114,9 +115,6 @@ def test_an_app_of_another_engine_writes_and_reads_after_its_first_push(
         assert server.get(app).body == "Notes"
         assert submit(server, app, "/", note="kept").body == "written"
         assert server.get(app).body == "Notes\nkept"
-        apps.commit(repository, "Again", {"README": "more"})
-        server.push_ok(repository, app)
-        assert submit(server, app, "/", note="and more").body == "written"
-        assert server.get(app).body == "Notes\nkept\nand more"
         ok(server, "services:rotate", f"{app}-{entry}")
+        assert submit(server, app, "/", note="and more").body == "written"
         assert server.get(app).body == "Notes\nkept\nand more"
