@@ -7,6 +7,7 @@ that is killed, or a server that does not start, has changed nothing.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from gitship.services.superuser import SuperuserPasswords
 from gitship.services.tasks import TaskJournal
 from gitship.store import Store
 
+log = logging.getLogger("gitship.services")
 ACTION_S = 300.0
 IDLE = ("sh", "-c", "sleep 86400")
 Fill = Callable[[str], None]  # brings data into the server, or the volume, of a container by its id
@@ -65,7 +67,8 @@ class ServiceLifecycle:
             image_id = self._images.fetch(service.image, journal)
             self.bring(service, service.version, service.image, image_id, journal, fill)
         except BaseException:
-            self.remove(self._store.service(service.id))
+            with _left_to_reconciler(service):
+                self.remove(self._store.service(service.id))
             raise
 
     def remove(self, service: Service) -> None:
@@ -210,7 +213,8 @@ class ServiceLifecycle:
             yield beside
         finally:
             if not beside.adopted:
-                self._containers.end(service, beside.container)
+                with _left_to_reconciler(service):
+                    self._containers.end(service, beside.container)
 
     def _create_inside(self, service: Service, container_id: str) -> None:
         """Its database and the owner of that, unless they are there."""
@@ -224,7 +228,8 @@ class ServiceLifecycle:
             self._engine.start(container_id)
             fill(container_id)
         finally:
-            self._engine.remove(container_id)
+            with _left_to_reconciler(service):
+                self._engine.remove(container_id)
 
     def counts(self, service: Service, container_id: str) -> dict[str, int]:
         """Rows by table, or what its engine calls so; empty when the engine cannot tell."""
@@ -245,3 +250,12 @@ class ServiceLifecycle:
         before = self._images.needed(self._store.service(service.id))
         self._volumes.take(service, placed, image, **columns)
         self._images.hold(self._store.service(service.id), before)
+
+
+@contextmanager
+def _left_to_reconciler(service: Service) -> Iterator[None]:
+    """What cannot be cleared away now is logged: what matters is how that came about."""
+    try:
+        yield
+    except GitshipError as error:
+        log.warning("%s: %s; the reconciler will remove it", service.name, error.message)

@@ -208,7 +208,8 @@ class ServiceContainers:
     def end(self, service: Service, container_id: str) -> None:
         """Stops and removes it; nothing happens when it is gone."""
         if container_id:
-            self._engine.leave_down(container_id)
+            with suppress(EngineError):  # a full disk keeps Docker from writing it down: it ends all the same
+                self._engine.leave_down(container_id)
             self._engine.stop(container_id, self._grace_s(service))
             self._engine.remove(container_id)
 

@@ -25,10 +25,10 @@ SIZE_BYTES = 300 << 20
 
 
 @contextlib.contextmanager
-def small_disk(place: Path, image: Path) -> Iterator[None]:
+def small_disk(place: Path, image: Path, size_bytes: int = SIZE_BYTES) -> Iterator[None]:
     """A file system of its own in a file: ext4, as most servers have it, without blocks that only root gets."""
     with image.open("wb") as file:
-        file.truncate(SIZE_BYTES)
+        file.truncate(size_bytes)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, timeout=60)
     place.mkdir()
     subprocess.run(["mount", "-o", "loop", image, place], check=True, timeout=30)

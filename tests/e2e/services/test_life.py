@@ -144,12 +144,15 @@ def test_a_dump_is_loaded_beside_and_what_was_there_can_be_gone_back_to(shop: No
     assert shop.count == at + 1
 
 
-def test_a_broken_dump_changes_nothing(shop: Notes) -> None:
+@pytest.mark.parametrize("harm", ["cut off", "of a newer major"])
+def test_a_broken_dump_changes_nothing(shop: Notes, harm: str) -> None:
     shop.write()
     dump, count = shop.run("services:dump", "shop-db").stdout, shop.count
     container = shop.server.database("SELECT container, volume FROM services WHERE name = 'shop-db'")
-    said = shop.ssh("services:load", "shop-db", "--replace", stdin=dump[: len(dump) * 2 // 3], code=1)
+    broken = dump[: len(dump) * 2 // 3] if harm == "cut off" else dump[:6] + b"\xff" + dump[7:]  # PGDMP, major, minor
+    said = shop.ssh("services:load", "shop-db", "--replace", stdin=broken, code=1)
     assert "pg_restore" in said or "failed" in said
+    assert ("unsupported version" in said) == (harm != "cut off"), said
     assert shop.count == count
     assert shop.server.database("SELECT container, volume FROM services WHERE name = 'shop-db'") == container
 
@@ -240,6 +243,8 @@ def test_two_linked_apps_do_not_reach_each_other_and_others_not_the_database(sho
         ("services:create x postgres:3", "known: "),
         ("services:create shop-db postgres:15", "already exists"),
         ("services:create X postgres:15", "letters, digits"),
+        ("services:create x postgres:14", "postgres:14"),  # whose image no registry has
+        ("services:upgrade shop-db 17", "postgres:17"),
         ("services:create x postgres:15 --memory 1m", "at least"),
         ("services:link shop-db shop", "already linked"),
         ("services:destroy shop-db --force", "services:unlink shop-db shop"),
@@ -251,12 +256,15 @@ def test_two_linked_apps_do_not_reach_each_other_and_others_not_the_database(sho
     ],
 )
 def test_bad_input_is_told_and_leaves_nothing(shop: Notes, words: str, said: str) -> None:
-    before = shop.server.database("SELECT id, name FROM services"), shop.server.database("SELECT id FROM service_links")
+    def kept() -> list[object]:
+        columns = ("id, container, volume, version FROM services", "id FROM service_links", "name FROM service_volumes")
+        return [shop.server.database(f"SELECT {found}") for found in columns]
+
+    before = kept()
     answer = shop.server.ssh(*words.split())
     assert answer.returncode != 0 and re.search(said, answer.stderr), answer
-    assert before == (
-        shop.server.database("SELECT id, name FROM services"), shop.server.database("SELECT id FROM service_links"),
-    )  # fmt: skip
+    assert "hint: " in answer.stderr and "internal" not in answer.stderr
+    assert kept() == before
 
 
 def test_a_variable_of_the_app_is_never_hidden(shop: Notes) -> None:

@@ -53,6 +53,27 @@ def test_a_rollback_that_does_not_start_goes_on_with_what_ran_before(bench: Benc
     assert bench.store.service(now.id).volume == bench.db.volume
 
 
+def test_what_keeps_a_server_beside_from_ending_hides_no_reason_and_is_no_reason(bench: Bench) -> None:
+    def full(container_id: object) -> None:
+        raise EngineError("its disk is full")
+
+    for call in ("leave_down", "stop"):
+        bench.docker.before[call] = full
+        with pytest.raises(GitshipError, match="the dump is broken"):
+            bench.load(broken())
+        del bench.docker.before[call]
+        assert bench.store.service(bench.db.id).volume == bench.db.volume and bench.reaches()
+        bench.room.repair.settle(list(bench.docker.list({})), [])
+        assert runs(bench, bench.db)
+    bench.docker.before["leave_down"] = full
+    bench.load(iter([b"x"]))
+
+
+def broken() -> Iterator[bytes]:
+    yield b"x"
+    raise GitshipError("the dump is broken")
+
+
 @pytest.fixture
 def cache(bench: Bench) -> Service:
     made = bench.room.new.record("cache", "valkey:8", GITSHIP)
