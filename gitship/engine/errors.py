@@ -15,6 +15,7 @@ from gitship.errors import Conflict, EngineError, NotFound
 _PERMISSION = re.compile(r"permission denied", re.I)
 _TIMEOUT = re.compile(r"timed? ?out", re.I)
 NO_SPACE = "no space left on device"
+FREE_SPACE = "free some space there: `server:cleanup --build-cache`; `docker system df` shows what uses it"
 _RUNTIME_NOISE = re.compile(
     r"^.*?(?:unable to start container process|starting container process caused):\s*(?:\"?process_linux.*?caused: )?",
     re.S,
@@ -39,10 +40,7 @@ def unreachable(host: str, error: object) -> EngineError:
 def refused(doing: str, explanation: str) -> EngineError:
     """Docker answered, and said no. NoSpace when its disk is full."""
     if NO_SPACE in explanation.lower():
-        return NoSpace(
-            f"Docker could not {doing}: its disk is full ({runtime_cause(explanation)})",
-            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what uses it",
-        )
+        return NoSpace(f"Docker could not {doing}: its disk is full ({runtime_cause(explanation)})", FREE_SPACE)
     return EngineError(f"Docker could not {doing}: {runtime_cause(explanation)}", "see `docker info` on the server")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gitship.engine.docker_http import DockerHttp
-from gitship.engine.errors import NO_SPACE
+from gitship.engine.errors import FREE_SPACE, NO_SPACE
 from gitship.engine.image_references import DEFAULT_SERVER, ImageReference
 from gitship.engine.stream_frames import error_of, messages
 from gitship.engine.timeouts import Timeout, TimeoutExpired, WaitInterrupted
@@ -125,8 +125,5 @@ def failed(reference: ImageReference, text: str) -> DeployError:
     if _MISSING.search(text):
         return DeployError(f"the registry has no {reference}: {text}", "check the name and the tag")
     if NO_SPACE in text.lower():
-        return DeployError(
-            f"{reference} cannot be pulled: Docker's disk is full ({text})",
-            "free some space there: `server:cleanup --build-cache`; `docker system df` shows what uses it",
-        )
+        return DeployError(f"{reference} cannot be pulled: Docker's disk is full ({text})", FREE_SPACE)
     return DeployError(f"{reference} cannot be pulled: {text}", "check that this server can reach the registry")

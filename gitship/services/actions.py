@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from gitship.engine.interface import Engine, Program
+from gitship.engine.errors import FREE_SPACE, NO_SPACE
+from gitship.engine.interface import Engine, NoSpace, Program
 from gitship.engine.timeouts import TimeoutExpired
 from gitship.errors import ServiceError
 from gitship.services.engine_file import EngineAction
@@ -16,11 +18,12 @@ OUTPUT_BYTES = 4 << 20  # of a small output: counts of some ten thousand tables
 TAIL_BYTES = 16 << 10  # of what a program says beside its output
 LAST_LINES = 5
 PIECE_BYTES = 256 << 10  # what goes to a program at once
+_ERROR = re.compile(r"error|fatal|denied", re.I)
 _NOBODY = threading.Event()  # never set
 
 
 class ServiceActions:
-    """Every method raises ServiceError when the program fails, EngineError when Docker does.
+    """Every method raises ServiceError when the program fails, EngineError when Docker does, or has a full disk.
 
     An action without a command has nothing to do, and nothing to say.
     """
@@ -192,10 +195,13 @@ def _name(action: EngineAction) -> str:
 
 
 def _ended(program: Program, action: EngineAction, values: Mapping[str, str], said: _Tail) -> None:
-    """Waits for the end. Raises ServiceError, without secrets, unless the exit code is 0."""
+    """Waits for the end. Raises ServiceError, without secrets, unless the exit code is 0; NoSpace on a full disk."""
     code = program.exit_code()
     if code == 0:
         return
     lines = [line.rstrip() for line in blanked(said.text(), values).splitlines() if line.strip()][-LAST_LINES:]
-    reason = f": {lines[-1][:300]}" if lines else ""
+    told = [line for line in lines if _ERROR.search(line)] or lines  # its last line may be no more than a remark
+    reason = f": {told[-1][:300]}" if told else ""
+    if full := [line for line in lines if NO_SPACE in line.lower()]:
+        raise NoSpace(f"{_name(action)} failed, Docker's disk is full: {full[-1][:300]}", FREE_SPACE)
     raise ServiceError(f"{_name(action)} failed with exit code {code}{reason}", "see the service's log", lines)

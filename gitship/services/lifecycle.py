@@ -208,7 +208,11 @@ class ServiceLifecycle:
                 self._containers.start(service, beside.container, journal.gone)
                 self._create_inside(service, beside.container)
             if fill is not None and not engine.restore_before_start:
-                fill(beside.container)
+                try:
+                    fill(beside.container)
+                except ServiceError:
+                    self._containers.ensure_up(service, beside.container)  # if it is not, that is the reason
+                    raise
                 self._create_inside(service, beside.container)  # what was restored gets the rights of what is made
             yield beside
         finally:

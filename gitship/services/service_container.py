@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from gitship.engine import types
 from gitship.engine.addresses import Addresses
-from gitship.engine.interface import Engine
+from gitship.engine.errors import FREE_SPACE, NO_SPACE
+from gitship.engine.interface import Engine, NoSpace
 from gitship.engine.types import ContainerSpec, ContainerState
-from gitship.errors import EngineError, NotFound, ServiceError
+from gitship.errors import EngineError, GitshipError, NotFound, ServiceError
 from gitship.model import App, Mount
 from gitship.model.services import LinkState, Service, ServiceLink, ServiceLogin, ServiceState
 from gitship.services import measures
@@ -262,10 +263,18 @@ class ServiceContainers:
         except NotFound:
             return 60.0
 
-    def _not_started(self, service: Service, container_id: str, what: str) -> ServiceError:
+    def ensure_up(self, service: Service, container_id: str) -> None:
+        """Raises ServiceError with the last lines of its log when it has ended since it was ready, NoSpace likewise."""
+        state = self._engine.inspect(container_id)
+        if state.status in ENDED or state.restarts:
+            raise self._not_started(service, container_id, _ending(state, "in the middle of it"))
+
+    def _not_started(self, service: Service, container_id: str, what: str) -> GitshipError:
         lines: list[str] = []
         with suppress(EngineError, NotFound):
             lines = [line.text for line in self._engine.logs(container_id, tail=LOG_LINES)]
+        if any(NO_SPACE in line.lower() for line in lines):
+            return NoSpace(f"{service.engine} {what}: Docker's disk is full", FREE_SPACE)
         return ServiceError(f"{service.engine} {what}", "see its last lines above", lines)
 
 
@@ -283,10 +292,10 @@ def is_server(state: ContainerState) -> bool:
     return types.LABEL_HELPER not in state.labels
 
 
-def _ending(state: ContainerState) -> str:
+def _ending(state: ContainerState, when: str = "at its start") -> str:
     if state.oom_killed:
         return "was out of memory: give it more with --memory"
-    return f"ended at its start with exit code {state.exit_code}" if state.status in ENDED else "crashed at its start"
+    return f"ended {when} with exit code {state.exit_code}" if state.status in ENDED else f"crashed {when}"
 
 
 def _owner(service: Service) -> str:

@@ -20,7 +20,7 @@ from gitship.containers.attach_client import ClientLeft
 from gitship.deploy import output
 from gitship.deploy.journal import hand_over
 from gitship.engine.timeouts import WaitInterrupted
-from gitship.errors import Conflict, GitshipError
+from gitship.errors import Conflict, GitshipError, ServiceError
 from gitship.model import App, Identity
 from gitship.model.services import Service, ServiceTask, TaskState
 from gitship.store import Store
@@ -211,15 +211,20 @@ class ServiceTasks:
 
     def _run(self, service: Service, task: ServiceTask, journal: TaskJournal, work: Work) -> None:
         state, reason, hint = TaskState.DONE, "", ""
+        lines: tuple[str, ...] = ()
         try:
             work(journal)
         except GitshipError as error:
             state, reason, hint = TaskState.FAILED, error.message, error.hint
+            lines = error.lines if isinstance(error, ServiceError) else ()
         except (WaitInterrupted, ClientLeft):
             state, reason, hint = TaskState.FAILED, INTERRUPTED, "try again when it is back"
         except Exception as error:
             log.exception("%s of %s", task.kind, service.name)
             state, reason, hint = TaskState.FAILED, f"internal error: {error!r:.200}", "the server's log has it"
+        for text in lines:
+            if text not in reason:
+                journal.detail(text)
         try:
             if state is TaskState.FAILED:
                 log.warning("%s of %s failed: %s", task.kind, service.name, reason)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gitship.errors import EngineError, GitshipError
+from gitship.errors import EngineError, GitshipError, ServiceError
 from gitship.model import GITSHIP
 from gitship.model.services import Service, VolumeUse
 from tests.unit.services.test_service_data import Bench
@@ -67,6 +68,17 @@ def test_what_keeps_a_server_beside_from_ending_hides_no_reason_and_is_no_reason
         assert runs(bench, bench.db)
     bench.docker.before["leave_down"] = full
     bench.load(iter([b"x"]))
+
+
+def test_a_server_that_ended_while_it_was_filled_is_the_reason(bench: Bench) -> None:
+    def out_of_memory() -> Iterator[bytes]:
+        yield b"x"
+        beside = bench.docker.inspect(list(bench.docker.containers)[-1])
+        bench.docker.containers[beside.id] = replace(beside, status="exited", oom_killed=True)
+        raise ServiceError("the server closed the connection unexpectedly")
+
+    with pytest.raises(GitshipError, match="postgres was out of memory: give it more"):
+        bench.load(out_of_memory())
 
 
 def broken() -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitship.engine.timeouts import WaitInterrupted
-from gitship.errors import Conflict, GitshipError
+from gitship.errors import Conflict, GitshipError, ServiceError
 from gitship.model import GITSHIP
 from gitship.model.services import Service, TaskState
 from gitship.services.tasks import INTERRUPTED, ServiceTasks, TaskJournal
@@ -73,6 +73,16 @@ def test_the_end_of_one_leaves_the_other_running(tasks: ServiceTasks, service: S
     assert tasks.runs(one) and tasks.running(service.id)
     end.set()
     assert tasks.follow(one, lambda line: None, threading.Event()).state is TaskState.DONE
+
+
+def test_the_last_lines_of_a_program_that_failed_are_shown(tasks: ServiceTasks, service: Service) -> None:
+    def work(journal: TaskJournal) -> None:
+        raise ServiceError("psql failed: no such table", "see its last lines above", ["line 3", "no such table"])
+
+    shown: list[str] = []
+    with pytest.raises(GitshipError, match="psql failed"):
+        tasks.follow(tasks.begin(service, "load", GITSHIP, work), shown.append, threading.Event())
+    assert [line.strip() for line in shown] == ["line 3"]
 
 
 def test_a_stop_ends_what_waits_and_says_so(tasks: ServiceTasks, service: Service) -> None:
