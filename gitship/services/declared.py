@@ -61,7 +61,8 @@ class DeclaredServices:
                 except (DeployCanceled, DeployError):
                     raise
                 except GitshipError as error:
-                    raise DeployError(f"[services.{one.name}]: {error.message}", error.hint) from error
+                    hint = error.hint.replace("--alias NAME", f'alias = "NAME" in {gitship_toml.FILE}')
+                    raise DeployError(f"[services.{one.name}]: {error.message}", hint) from error
 
     def _found(self, app: App, one: DeclaredService) -> tuple[Service, ServiceLink] | None:
         """The link that is meant by the entry."""
@@ -105,6 +106,7 @@ class DeclaredServices:
             service = self._store.confirm_service(before, by)
             self._ensure_same(one, service)
         else:
+            self._ensure_linkable(app, one)
             service = self._record(app, one, by)
 
         def work(journal: TaskJournal) -> None:
@@ -120,6 +122,12 @@ class DeclaredServices:
         self._tasks.follow(task, rollout.job.journal.line, rollout.job.cancel)
         if rollout.job.cancel.is_set():
             raise DeployCanceled("canceled while a service was made")
+
+    def _ensure_linkable(self, app: App, one: DeclaredService) -> None:
+        """Before anything is made. Raises Conflict."""
+        usual = self._new.catalog().find(one.engine)[0].alias
+        if one.alias or usual not in {link.alias for link in self._store.service_links(app_id=app.id)}:
+            self._links.ensure_free(app, one.alias or usual)
 
     def _record(self, app: App, one: DeclaredService, by: Identity) -> Service:
         name = _name(app, one)

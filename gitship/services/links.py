@@ -51,6 +51,10 @@ class ServiceLinks:
         engine = self._containers.engine_of(service)
         if read_only and engine.login_read_only is None:
             raise Conflict(f"{engine.title} has no read-only logins", "link it without --read-only")
+        self.ensure_free(app, alias)
+
+    def ensure_free(self, app: App, alias: str) -> None:
+        """Raises Conflict when the app has a link of that alias, or variables that one would hide."""
         for link in self._store.service_links(app_id=app.id):
             if link.alias == alias:
                 owner = self._store.service(link.service_id).name

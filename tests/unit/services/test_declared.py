@@ -67,6 +67,19 @@ def test_long_names_that_begin_alike_are_services_of_their_own(servers: Servers,
     assert len(set(linked(servers, app))) == 2
 
 
+@pytest.mark.parametrize("alias", ["", "OTHER"])
+def test_variables_that_a_link_would_hide_are_told_before_anything_is_made(
+    servers: Servers, tmp_path: Path, alias: str
+) -> None:
+    app = servers.app("shop")
+    servers.store.replace_config(app.id, {f"{alias or 'DATABASE'}_URL": "sqlite:///shop.db"})
+    with pytest.raises(GitshipError, match="shop has its own (DATABASE|OTHER)_URL") as refused:
+        push(servers, app, DeclaredService("db", "postgres", alias=alias), logs=tmp_path)
+    assert 'alias = "NAME" in gitship.toml' in refused.value.hint
+    assert servers.store.services() == []
+    assert servers.docker.made == []
+
+
 def test_an_entry_that_comes_back_gets_its_data_and_no_other_engine(servers: Servers, tmp_path: Path) -> None:
     app = servers.app("shop")
     push(servers, app, DeclaredService("db", "postgres"), logs=tmp_path)
