@@ -251,8 +251,14 @@ class BackingServices:
     def rotate(self, service: Service, by: Identity) -> ServiceTask:
         """New passwords for every linked app, each by a deploy; the old ones end with the containers that have them.
 
-        An app that does not get its own keeps the others from nothing.
+        An app that does not get its own keeps the others from nothing. Raises Conflict when the engine has no logins.
         """
+        engine = self._room.containers.engine_of(service)
+        if not engine.own_logins:
+            raise Conflict(
+                f"{engine.title} has no passwords that can be changed while apps use it",
+                f"make a new service, then: services:promote NEW APP; at last destroy {service.name}",
+            )
 
         def work(journal: TaskJournal) -> None:
             now = self._store.confirm_service(service, by)

@@ -176,6 +176,8 @@ def _check_whole(engine: ServiceEngine, whole: Value) -> None:
         raise whole.error("must have drop_login as it has login", "a login that cannot be dropped cannot be rotated")
     if engine.login_read_only and not engine.login.command:
         raise whole.error("must have login as it has login_read_only")
+    if engine.set_root_password and "{root_password}" in engine.url:
+        raise whole.error("must not have set_root_password: linked apps have {root_password} by the url")
     together = (engine.dump, engine.restore, engine.check_dump)
     if any(together) and not all(together):
         raise whole.error("must have dump, restore and check_dump, or none of them", "a backup is checked and restored")

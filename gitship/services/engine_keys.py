@@ -88,7 +88,9 @@ ACTIONS: Mapping[str, ActionKey] = {
     "console": ActionKey(_LOGIN - {"root_password"}, "the client that `login` types in", fed=True),
     "metrics": ActionKey(_DATABASE, "prints a line each for `connections` and `size_bytes`: name, tab, number"),
     "set_root_password": ActionKey(
-        _SERVER | {"password"}, "gives the superuser another password: `password`, in place of `root_password`"
+        _SERVER | {"password"},
+        "gives the superuser another password, `password` in place of `root_password`. Linked apps must not have that: "
+        "not with `{root_password}` in `url`",
     ),
 }
 DOES_NOTHING = ("create", "login", "drop_login")  # when left out

@@ -72,6 +72,7 @@ TARGETS = (
     "gitship.services.fetch_image:ServiceImages.fetch",
     "gitship.services.fetch_image:ServiceImages.hold",
     "gitship.services.service_volumes:ServiceVolumes.make",
+    "gitship.services.service_volumes:ServiceVolumes.copy",
     "gitship.services.service_volumes:ServiceVolumes.take",
     "gitship.services.service_volumes:ServiceVolumes.discard",
     "gitship.services.service_container:ServiceContainers.make",

@@ -73,7 +73,7 @@ def test_variables_that_a_link_would_hide_are_told_before_anything_is_made(
 ) -> None:
     app = servers.app("shop")
     servers.store.replace_config(app.id, {f"{alias or 'DATABASE'}_URL": "sqlite:///shop.db"})
-    with pytest.raises(GitshipError, match="shop has its own (DATABASE|OTHER)_URL") as refused:
+    with pytest.raises(GitshipError, match=r"shop has its own (DATABASE|OTHER)_URL") as refused:
         push(servers, app, DeclaredService("db", "postgres", alias=alias), logs=tmp_path)
     assert 'alias = "NAME" in gitship.toml' in refused.value.hint
     assert servers.store.services() == []

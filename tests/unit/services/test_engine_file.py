@@ -112,6 +112,13 @@ def test_a_wrong_value_is_refused(key: str, line: str, said: str) -> None:
         read(changed(key, line))
 
 
+def test_a_password_that_linked_apps_have_is_not_changed() -> None:
+    shared = changed("url", 'url = "cache://:{root_password}@{host}"')
+    assert read(shared).set_root_password is None
+    with pytest.raises(ConfigError, match="must not have set_root_password"):
+        read(shared + "\n[set_root_password]\ncommand = ['x']\n")
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

@@ -171,6 +171,13 @@ def test_an_app_that_cannot_get_a_new_login_keeps_no_other_from_it(bench: Bench)
     assert bench.store.service_link(link.id).login != link.login
 
 
+def test_an_engine_without_logins_gets_no_new_passwords_and_says_so(bench: Bench) -> None:
+    search = bench.service("search", "meilisearch")
+    with pytest.raises(GitshipError, match="Meilisearch has no passwords that can be changed"):
+        bench.services.rotate(search, GITSHIP)
+    assert bench.store.service_tasks(search.id)[0].kind == "create"
+
+
 def test_who_sends_a_dump_is_let_go_when_it_is_not_even_begun(bench: Bench) -> None:
     key = bench.store.add_key("ci", "SHA256:ci", "ssh-ed25519 AAAA ci", Role.DEPLOYER)
     begin = bench.room.tasks.begin
