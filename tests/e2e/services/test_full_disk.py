@@ -14,7 +14,7 @@ from tests.e2e.commands import ok, refused, shown
 from tests.e2e.dockerd import OwnEngine, own_engine
 from tests.e2e.harness import Server, running
 from tests.e2e.services import notes
-from tests.e2e.services.engines import sql
+from tests.e2e.services.engines import engines, sql
 from tests.e2e.test_disk import fill
 from tests.e2e.test_docker_disk import small_disk
 from tests.waiting import wait_until
@@ -96,11 +96,13 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("left", [0, LEFT_BYTES], ids=["full", "full-half-way"])
-@pytest.mark.parametrize("step", STEPS)
+CASES = [(step, left) for step in STEPS for left in (0, LEFT_BYTES) if step != "create" or not left]
+
+
+@pytest.mark.parametrize(
+    ("step", "left"), CASES, ids=lambda value: value if isinstance(value, str) else f"{value}-left"
+)
 def test_a_full_disk_loses_nothing_and_the_next_try_works(small: Small, step: str, left: int) -> None:
-    if step == "create" and left:
-        pytest.skip("it has room for that")
     server, command = small.server, STEPS[step]
     rows, records = small.rows(), server.database("SELECT id, container, volume, version FROM services")
     small.fill(left)
@@ -128,3 +130,22 @@ def test_a_full_disk_loses_nothing_and_the_next_try_works(small: Small, step: st
     assert small.rows() == rows
     if step in ("create", "clone", "restore"):
         ok(server, "services:destroy", "new", "--force")
+
+
+def test_a_dump_that_an_engine_writes_to_its_full_disk_fails_and_the_next_is_whole(small: Small) -> None:
+    server, run = small.server, notes.Notes(small.server, "").run
+    with engines(server, "valkey:8.1"):
+        ok(server, "services:create", "cache", "valkey:8.1", "--memory", "64m")
+        ok(server, "services:connect", "cache", "--", "SET", "word", "kept")
+        small.fill(0)
+        try:
+            done = run("services:dump", "cache")
+            assert done.returncode != 0 and b"error: " in done.stderr, done
+        finally:
+            small.free()
+        dump = run("services:dump", "cache")
+        assert dump.returncode == 0, dump.stderr
+        loaded = run("services:load", "cache", "--replace", stdin=dump.stdout)
+        assert loaded.returncode == 0, loaded.stderr
+        assert "kept" in ok(server, "services:connect", "cache", "--", "GET", "word")
+        ok(server, "services:destroy", "cache", "--force")
