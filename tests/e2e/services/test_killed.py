@@ -16,7 +16,6 @@ from tests.e2e.services.engines import engines
 from tests.e2e.services.notes import Notes
 from tests.e2e.stage import long
 from tests.e2e.trapdoor import Point, set_trap
-from tests.places import own_name
 from tests.waiting import wait_to_be, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -217,9 +216,9 @@ def test_a_kill_while_a_superusers_password_is_changed_locks_nobody_out(shop: No
 
 @pytest.mark.parametrize("point", [Point("after", "ServiceVolumes.copy"), *long(Point("after", "ServiceVolumes.take"))])
 def test_a_kill_in_the_upgrade_of_an_engine_that_reads_the_same_files_loses_none(shop: Notes, point: Point) -> None:
-    image = f"localhost/{own_name('gitship-test-valkey')}"
-    with notes.also(shop.server, f"{image}:8.1", [f"{image}:9"]):
-        shop.ssh("services:create", "cache", "valkey:8.1", "--memory", "64m")
+    shop.ssh("services:create", "cache", "valkey:8.1", "--memory", "64m")
+    image = shop.json("services:info", "cache")["image"]
+    with notes.also(shop.server, image, [image.replace(":8.1", ":9")]):
         shop.ssh("services:connect", "cache", "--", "SET", "word", "kept")
         killed(shop, "services:upgrade cache 9", point)
         agree(shop)
