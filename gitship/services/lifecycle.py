@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gitship.engine.addresses import Addresses
@@ -134,6 +134,7 @@ class ServiceLifecycle:
 
         Its server is away meanwhile; it starts again on the data of before when this fails.
         """
+        service = self._settled(service)
         try:
             with self._volumes.scratch(service, version, image, image_id) as placed:
                 with journal.stage("Copying the data"):
@@ -155,8 +156,8 @@ class ServiceLifecycle:
         if not kept:
             raise NotFound(f"{service.name} has nothing to go back to", "old data are kept for 7 days")
         old = kept[-1]
-        password = old.root_password or service.root_password
-        before = self._superusers.settle(service)
+        before = self._settled(service)
+        password = old.root_password or before.root_password
         self._store_placed(before, ServerVolume(old.name, old.version, old.image_id), old.image, root_password=password)
         try:
             with journal.stage(f"Starting {service.engine} {old.version}"):
@@ -179,6 +180,7 @@ class ServiceLifecycle:
 
         The data of before are kept for a while, to go back to. Until the record changes nothing has.
         """
+        service = self._settled(service)
         with self._volumes.scratch(service, version, image, image_id) as placed:
             self._replace(service, placed, image, journal, fill)
 
@@ -187,7 +189,8 @@ class ServiceLifecycle:
     ) -> None:
         with self.beside(service, placed, journal, fill) as beside:
             self._links.renew(service, beside.container)
-            self._volumes.take(service, placed, image, state=ServiceState.READY, container=beside.container)
+            new = {"state": ServiceState.READY, "container": beside.container, "next_root_password": ""}
+            self._volumes.take(service, placed, image, **new)
             beside.adopted = True
         now = self._store.service(service.id)
         self._containers.join_all(now)
@@ -219,6 +222,12 @@ class ServiceLifecycle:
             if not beside.adopted:
                 with _left_to_reconciler(service):
                     self._containers.end(service, beside.container)
+
+    def _settled(self, service: Service) -> Service:
+        """With the password that its data have, if its server can be asked: they may be gone back to."""
+        with suppress(GitshipError):
+            return self._superusers.settle(service)
+        return service
 
     def _create_inside(self, service: Service, container_id: str) -> None:
         """Its database and the owner of that, unless they are there."""

@@ -130,6 +130,16 @@ def test_a_change_that_was_ended_half_way_is_settled_by_whatever_comes_next(
     assert redis.agree()
 
 
+def test_data_that_are_kept_after_a_change_that_was_ended_half_way_can_be_gone_back_to(redis: Redis) -> None:
+    before = redis.cache.volume
+    redis.store.change_service(redis.cache.id, next_root_password="fresh")
+    redis.passwords[before] = "fresh"
+    redis.wait(redis.data.load(redis.cache, iter([b"x"]), GITSHIP, redis.room.tasks._gone, replace=True))
+    assert redis.agree() and redis.cache.next_root_password == ""
+    redis.wait(redis.data.rollback(redis.cache, GITSHIP))
+    assert redis.cache.volume == before and redis.agree()
+
+
 def test_a_server_that_takes_no_new_password_keeps_its_own(redis: Redis) -> None:
     before = redis.cache.root_password
     redis.obeys = False
