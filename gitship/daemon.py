@@ -59,9 +59,8 @@ class Daemon:
         deploy = deploy_room.build(core, engine, repositories, disk.data, volumes, containers, routing, observe)
         one_off = oneoff_room.build(core, engine, containers.claims)
         notifier = notify_room.build(core, routing.url)
-        services = services_room.build(core, docker, engine.addresses)
+        services = services_room.build(core, docker, engine.addresses, volumes, backups)
         deploy.pipeline.bring_services = services.declared.bring
-        backups.service_pieces = services.dumps.pieces
         reconcile = reconcile_room.build(
             core, engine, repositories, volumes, containers, routing, outages, deploy.queue, one_off.one_offs, services
         )

@@ -12,9 +12,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitship import __version__
@@ -36,8 +36,13 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 
 LAST = "last-backup"  # the server's setting: when the newest whole backup was made, and what was in it
 UNFINISHED = ".backup-"
+WAIT_S = 1.0  # between two looks whether whoever waits for another backup has gone
 # Dumps of services: names below the data directory, with the content; to the list is added who could not be dumped.
 ServicePieces = Callable[[threading.Event, list[str]], Iterator[tuple[str, bytes]]]
+
+
+def _none() -> Generator[bytes, None, None]:
+    yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,14 @@ class BackupSummary:
     volumes: int
     without: tuple[str, ...] = ()  # apps whose repository was not there: all else of them is in it
     undumped: tuple[str, ...] = ()  # services that could not be dumped, each with the reason
+
+
+@dataclass(slots=True)
+class ServerArchive:
+    """An archive that is being made: ``summary`` is there once ``pieces`` have been read to their end."""
+
+    pieces: Generator[bytes, None, None] = field(default_factory=_none)
+    summary: BackupSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +108,42 @@ class Backups:
         if not self._one.acquire(blocking=False):
             raise Conflict("another backup is in progress", "wait for it to finish")
         try:
-            return self._write(write, gone, logs, volumes, services)
+            archive = ServerArchive()
+            for piece in self._pieces(archive, gone, logs, volumes, services):
+                try:
+                    write(piece)
+                except OSError:
+                    raise ClientLeft from None
+            return self.noted(archive)
         finally:
             self._one.release()
 
-    def _write(
-        self, write: Callable[[bytes], object], gone: threading.Event, logs: bool, volumes: bool, services: bool
-    ) -> BackupSummary:
+    @contextmanager
+    def reading(self, gone: threading.Event) -> Iterator[ServerArchive]:
+        """The archive of all but logs, to be read; see ``noted``. Waits while another is made.
+
+        Reading raises ClientLeft when ``gone`` is set.
+        """
+        while not self._one.acquire(timeout=WAIT_S):
+            if gone.is_set():
+                raise ClientLeft
+        try:
+            archive = ServerArchive()
+            archive.pieces = self._pieces(archive, gone, False, True, True)
+            with closing(archive.pieces):
+                yield archive
+        finally:
+            self._one.release()
+
+    def noted(self, archive: ServerArchive) -> BackupSummary:
+        """That the archive is whole, and where it was to go: `gitship doctor` knows of it from now on."""
+        assert archive.summary is not None
+        self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(archive.summary)})
+        return archive.summary
+
+    def _pieces(
+        self, archive: ServerArchive, gone: threading.Event, logs: bool, volumes: bool, services: bool
+    ) -> Generator[bytes, None, None]:
         undumped: list[str] = []
         sent = 0
         writer = BackupWriter()
@@ -111,15 +153,10 @@ class Backups:
             for piece in volume_archive.gathered(self._entries(writer, ends, logs, volumes, services, undumped, gone)):
                 if gone.is_set():
                     raise ClientLeft
-                try:
-                    write(piece)
-                except OSError:
-                    raise ClientLeft from None
+                yield piece
                 sent += len(piece)
         without = tuple(app.name for app in apps if not self._repositories.has(app.name))
-        made = BackupSummary(sent, writer.count, len(apps), held, without, tuple(undumped))
-        self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(made)})
-        return made
+        archive.summary = BackupSummary(sent, writer.count, len(apps), held, without, tuple(undumped))
 
     def _entries(
         self, writer: BackupWriter, ends: ExitStack, logs: bool, volumes: bool, services: bool, undumped: list[str],

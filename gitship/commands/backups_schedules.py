@@ -1,4 +1,4 @@
-"""backups: back up services on a schedule."""
+"""backups: back up services, volumes and the server on a schedule."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gitship.commands.backups import OneService, Target
-from gitship.commands.services import ServiceName
+from gitship.commands.backups import OneSubject, SubjectName, Target, named
 from gitship.console.columns import Column
 from gitship.console.command_registry import command
 from gitship.console.context import Ctx
@@ -23,29 +22,30 @@ Keep = Annotated[
 @command(
     "backups:schedule",
     Role.DEPLOYER,
-    "back up a service on a schedule, verify each backup, and remove old ones",
-    details="The schedule is as in crontab, in the server's time zone. A service may have several, each with its own "
+    "back up a service, a volume or the server on a schedule, verify each backup, and remove old ones",
+    details="The schedule is as in crontab, in the server's time zone. Each may have several, each with its own "
     "target and --keep. What was due while the server was down is made up for, once. --keep 7d,4w,6m keeps a backup of "
     "each of the last 7 days, 4 weeks and 6 months, of those that this schedule has made, and never removes the newest "
     "that is verified. Without a verified backup in twice the interval, `gitship doctor` and webhooks say so.",
     examples=(
         "backups:schedule db '0 3 * * *' --target offsite --keep 7d,4w,6m",
-        "backups:schedule db @hourly --target disk --keep 24",
+        "backups:schedule shop/data @hourly --target disk --keep 24",
+        "backups:schedule server @weekly --keep 4",
     ),
 )
 def schedule(
-    name: ServiceName,
+    name: SubjectName,
     /,
     *when: Annotated[str, Parameter(name="SCHEDULE", help="five fields as in crontab, or @daily, @hourly, ...")],
     context: Ctx,
     target: Target = None,
     keep: Keep = DEFAULT_KEEP,
 ) -> None:
-    service = context.operations.services.named(name, context.identity)
+    subject = named(context, name)
     found = context.store.backup_target_named(target)
-    made = context.operations.backup_schedules.add(service, found, " ".join(when), keep, context.identity)
-    context.record(f"{service.name} {made.schedule} to {found.name}, {made.keep}")
-    context.line(f"{service.name} is backed up to {found.name} at '{made.schedule}', keeping {made.keep}")
+    made = context.operations.backup_schedules.add(subject, found, " ".join(when), keep, context.identity)
+    context.record(f"{subject.name} {made.schedule} to {found.name}, {made.keep}")
+    context.line(f"{subject.name} is backed up to {found.name} at '{made.schedule}', keeping {made.keep}")
 
 
 @command(
@@ -54,7 +54,8 @@ def schedule(
     "list the schedules of backups, and what each has proved last",
     columns=(
         Column("id", "what backups:unschedule takes"),
-        Column("service", "the service's name"),
+        Column("name", "the service, the volume as APP/VOLUME, or server"),
+        Column("kind", "service, volume or server", json_only=True),
         Column("schedule", "when it is backed up"),
         Column("target", "where to"),
         Column("keep", "what is kept"),
@@ -65,13 +66,13 @@ def schedule(
     ),
     examples=("backups:schedules", "backups:schedules db --format json"),
 )
-def schedules(name: OneService = None, /, *, context: Ctx, format: Format = "table") -> None:
-    services = context.operations.services
-    only = services.named(name, context.identity) if name is not None else None
+def schedules(name: OneSubject = None, /, *, context: Ctx, format: Format = "table") -> None:
+    only = named(context, name) if name is not None else None
     rows = [
         {
             "id": one.schedule.id,
-            "service": one.service.name,
+            "name": one.schedule.subject.name,
+            "kind": str(one.schedule.subject.kind),
             "schedule": one.schedule.schedule,
             "target": one.schedule.target,
             "keep": one.schedule.keep,
@@ -81,9 +82,9 @@ def schedules(name: OneService = None, /, *, context: Ctx, format: Format = "tab
             "created_by": one.schedule.created_by,
         }
         for one in context.operations.backup_schedules.all(context.identity)
-        if only is None or one.service.id == only.id
+        if only is None or one.schedule.subject == only
     ]
-    show(context, rows, format, empty="no schedules; to add one: backups:schedule SERVICE '0 3 * * *'")
+    show(context, rows, format, empty="no schedules; to add one: backups:schedule NAME '0 3 * * *'")
 
 
 @command(
@@ -93,9 +94,9 @@ def schedules(name: OneService = None, /, *, context: Ctx, format: Format = "tab
     examples=("backups:unschedule db 3",),
 )
 def unschedule(
-    name: ServiceName, id: Annotated[int, Parameter(name="ID", help="see backups:schedules")], /, *, context: Ctx
+    name: SubjectName, id: Annotated[int, Parameter(name="ID", help="see backups:schedules")], /, *, context: Ctx
 ) -> None:
-    service = context.operations.services.named(name, context.identity)
-    gone = context.operations.backup_schedules.remove(service, id, context.identity)
-    context.record(f"{service.name} {gone.schedule} to {gone.target}")
-    context.line(f"{service.name} is not backed up to {gone.target} at '{gone.schedule}' any more")
+    subject = named(context, name)
+    gone = context.operations.backup_schedules.remove(subject, id, context.identity)
+    context.record(f"{subject.name} {gone.schedule} to {gone.target}")
+    context.line(f"{subject.name} is not backed up to {gone.target} at '{gone.schedule}' any more")

@@ -104,7 +104,7 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
 def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> None:
     service = context.operations.services.named(name, context.identity)
     now = context.operations.services.status(service, deep=True)
-    verified = context.store.last_verified(service.id)
+    verified = context.store.last_verified(service.subject)
     exposed = context.operations.service_reach.exposure(service)
     row = {
         "name": service.name,

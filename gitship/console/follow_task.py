@@ -1,4 +1,4 @@
-"""Follows a task of a service: prints its lines, then what has ended it."""
+"""Follows a task: prints its lines, then what has ended it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for its end
 
 def follow(context: Context, task: ServiceTask, *, detach: bool = False) -> None:
     """Raises GitshipError when it failed, PromptInterrupted when the client left before: the task goes on."""
-    context.record(f"{context.trail.detail or task.service}, task {task.id}")
+    context.record(f"{context.trail.detail or task.subject.name}, task {task.id}")
     if detach:
-        context.line(f"{task.kind} of {task.service} has started; to see it: services:log {task.service}")
+        context.line(f"{task.kind} of {task.subject.name} has started; to see it: {task.subject.log_command}")
         return
 
     def write(line: str) -> None:
@@ -26,5 +26,5 @@ def follow(context: Context, task: ServiceTask, *, detach: bool = False) -> None
 
     ended = context.operations.services.tasks.follow(task, write, context.session.closed)
     if ended.state is TaskState.RUNNING:
-        context.note(f"{task.kind} of {task.service} goes on; to see it: services:log {task.service}")
+        context.note(f"{task.kind} of {task.subject.name} goes on; to see it: {task.subject.log_command}")
         raise PromptInterrupted

@@ -16,7 +16,7 @@ from gitship.store import integrity
 # Those that should serve, and whether something is done to them now.
 _SERVICES = """
 SELECT name, engine, version, container, image_id,
-    EXISTS (SELECT 1 FROM service_tasks t WHERE t.service_id = s.id AND t.state = ?)
+    EXISTS (SELECT 1 FROM tasks t WHERE t.subject = 'service' AND t.owner = s.id AND t.state = ?)
 FROM services s WHERE state = ? ORDER BY name
 """
 _KEPT = "SELECT s.name, v.version, v.image_id FROM service_volumes v JOIN services s ON s.id = service_id WHERE use = ?"

@@ -1,4 +1,4 @@
-"""Checks backups of services: each has a schedule, and each schedule a backup that was verified lately."""
+"""Checks backups: each service has a schedule, and each schedule a backup that was verified lately."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from gitship.services.overdue import INTERVALS, interval_s
 from gitship.store import integrity
 
 _SCHEDULES = """
-    SELECT v.name, t.name, s.schedule, s.created_at, (SELECT max(started_at) FROM service_backups b
-        WHERE b.service_id = s.service_id AND b.target_id = s.target_id AND b.state = 'verified')
-    FROM backup_schedules s JOIN services v ON v.id = s.service_id JOIN backup_targets t ON t.id = s.target_id
-    ORDER BY v.name, t.name
+    SELECT CASE s.subject WHEN 'service' THEN (SELECT name FROM services WHERE id = s.owner)
+        WHEN 'volume' THEN (SELECT name FROM apps WHERE id = s.owner) || '/' || s.volume ELSE s.subject END AS subject,
+        t.name, s.schedule, s.created_at, (SELECT max(started_at) FROM backups b WHERE b.subject = s.subject
+        AND b.owner = s.owner AND b.volume = s.volume AND b.target_id = s.target_id AND b.state = 'verified')
+    FROM backup_schedules s JOIN backup_targets t ON t.id = s.target_id ORDER BY 1, 2
 """
-_WITHOUT = "SELECT name, engine FROM services WHERE id NOT IN (SELECT service_id FROM backup_schedules) ORDER BY name"
+_WITHOUT = """
+    SELECT name, engine FROM services
+    WHERE id NOT IN (SELECT owner FROM backup_schedules WHERE subject = 'service') ORDER BY name
+"""
 
 
 def service_backups(settings: Settings) -> Iterator[Finding]:
@@ -25,7 +29,7 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
     if not settings.database.exists():
         return
     with integrity.opened(settings.database) as db:
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup_schedules'").fetchone():
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backups'").fetchone():
             return  # of a gitship that has not been started since its upgrade
         schedules, without = db.execute(_SCHEDULES).fetchall(), db.execute(_WITHOUT).fetchall()
     now = time.time()

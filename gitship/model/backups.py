@@ -1,4 +1,4 @@
-"""Backups of services: targets, what lies there, and when more is made."""
+"""Backups of services, volumes and the server: targets, what lies there, and when more is made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,42 @@ class BackupState(StrEnum):
     RUNNING = "running"
     UPLOADED = "uploaded"
     LISTED = "listed"  # the target lists it with its size and SHA-256
-    VERIFIED = "verified"  # restored into a server of its own, and its rows counted
+    VERIFIED = "verified"  # restored into a server or volume of its own and compared; of the whole server: read back
     FAILED = "failed"
+
+
+class SubjectKind(StrEnum):
+    """What can be backed up."""
+
+    SERVICE = "service"
+    VOLUME = "volume"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSubject:
+    """What a backup, a schedule or a task is of. ``owner`` is the id of the service, or of the volume's app.
+
+    ``volume`` is what that app calls it. ``name`` is for people, and of now: ``db``, ``shop/data`` or ``server``.
+    """
+
+    kind: SubjectKind
+    owner: int = 0
+    volume: str = ""
+    name: str = field(default="", compare=False)
+
+    @property
+    def columns(self) -> tuple[str, int, str]:
+        """Its identity, as the store has it."""
+        return self.kind, self.owner, self.volume
+
+    @property
+    def log_command(self) -> str:
+        """Where people see how its last task went."""
+        return f"services:log {self.name}" if self.kind is SubjectKind.SERVICE else f"backups:list {self.name}"
+
+
+WHOLE_SERVER = BackupSubject(SubjectKind.SERVER, name="server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +67,20 @@ class StoredTarget:
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Rows by table, before and after a dump was made: what it holds lies between, if nobody wrote the same."""
+    """Rows by table, before and after a dump was made: what it holds lies between, if nobody wrote the same.
+
+    Where both are of the dump's own snapshot they are equal. Of a volume: its ``files`` and their ``bytes``, and
+    ``content`` is the hash of its list of files, each with owner, mode, time and hash (see ``ContentList``).
+    """
 
     before: Mapping[str, int] = field(default_factory=dict)
     after: Mapping[str, int] = field(default_factory=dict)
+    content: str = ""
+
+    @staticmethod
+    def exact(counts: Mapping[str, int], content: str = "") -> RowCounts:
+        """Of what was backed up itself."""
+        return RowCounts(counts, counts, content)
 
     def differing(self, restored: Mapping[str, int]) -> list[str]:
         """Tables of which ``restored`` has other rows than there can have been. One that came or went may be either."""
@@ -54,17 +98,16 @@ class RowCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceBackup:
-    """One dump of a service, or the attempt; it stays when the service is destroyed.
+class StoredBackup:
+    """One backup, or the attempt; it stays when its subject is gone. ``subject`` has the name of then.
 
-    ``number`` counts those of a service; ``target`` is the target's name. ``bytes`` and ``sha256`` are of the object as
+    ``number`` counts those of a subject; ``target`` is the target's name. ``bytes`` and ``sha256`` are of the object as
     it lies there. ``left``: an object may be there that belongs to no backup, and is to be removed. Times are epoch
     seconds. ``schedule`` is the id of what began it, None for a person.
     """
 
     id: int
-    service_id: int
-    service: str
+    subject: BackupSubject
     number: int
     engine: str
     version: str
@@ -88,7 +131,22 @@ class ServiceBackup:
     @property
     def label(self) -> str:
         """As people name it: ``backup 3 of db``."""
-        return f"backup {self.number} of {self.service}"
+        return f"backup {self.number} of {self.subject.name}"
+
+    @property
+    def rows(self) -> int | None:
+        """In a dump, None when that is not known."""
+        return self.counts.rows if self.counts.after and self.subject.kind is SubjectKind.SERVICE else None
+
+    @property
+    def files(self) -> int | None:
+        """In a volume."""
+        return self.counts.after.get("files") if self.subject.kind is SubjectKind.VOLUME else None
+
+    @property
+    def content_bytes(self) -> int | None:
+        """Of a volume's files."""
+        return self.counts.after.get("bytes") if self.subject.kind is SubjectKind.VOLUME else None
 
     @property
     def stored(self) -> bool:
@@ -105,7 +163,7 @@ class BackupSchedule:
     """
 
     id: int
-    service_id: int
+    subject: BackupSubject
     target_id: int
     target: str
     schedule: str

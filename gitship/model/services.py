@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gitship.model.backups import BackupSubject, SubjectKind
+
 SERVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 ALIAS = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 LINK_PARTS = ("URL", "HOST", "PORT", "USER", "PASSWORD", "NAME")  # of the variables that a link gives: ALIAS_URL, ...
@@ -73,6 +75,10 @@ class Service:
     def label(self) -> str:
         """As people name it: ``db (postgres 17)``."""
         return f"{self.name} ({self.engine} {self.version})"
+
+    @property
+    def subject(self) -> BackupSubject:
+        return BackupSubject(SubjectKind.SERVICE, self.id, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +184,13 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceTask:
-    """Something that is done to a service, one at a time each. Times are epoch seconds.
+    """Something that is done to a service, or a backup; one at a time each. Times are epoch seconds.
 
-    ``apps`` are the ids of those that its lines may tell of.
+    ``apps`` are the ids of those that its lines may tell of. ``subject`` has the name of then.
     """
 
     id: int
-    service_id: int
-    service: str  # its name then
+    subject: BackupSubject
     kind: str
     by: str
     state: TaskState

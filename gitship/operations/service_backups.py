@@ -1,21 +1,30 @@
-"""Backups of services, as people ask for them: targets, run, verify, restore into a new service, download, remove."""
+"""Backups, as people ask for them: targets, run, verify, restore into a new service or volume, download, remove."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+from gitship.appfiles import mounts
 from gitship.backup.stream import Meter
 from gitship.backup.targets import StoredObject, TargetDefinition
 from gitship.errors import Conflict, GitshipError, NoPermission, NotFound, ServiceError, UsageError
-from gitship.model import Identity
-from gitship.model.backups import BackupState, ServiceBackup, StoredTarget
+from gitship.model import App, Identity
+from gitship.model.backups import (
+    BackupState,
+    BackupSubject,
+    RowCounts,
+    StoredBackup,
+    StoredTarget,
+    SubjectKind,
+)
 from gitship.model.services import SERVICE_NAME, Service, ServiceTask
+from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.services import BackingServices
 from gitship.operations.shared import Shared
-from gitship.services.backup_objects import ENCRYPTED, DumpManifest
+from gitship.services.backup_objects import ENCRYPTED, BackupManifest, subject_of
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
 
@@ -30,8 +39,20 @@ class RestoreSource:
     engine: str
     version: str
     sha256: str
-    backup: ServiceBackup | None = None
-    manifest: DumpManifest | None = None
+    backup: StoredBackup | None = None
+    manifest: BackupManifest | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.backup.subject.kind if self.backup is not None else subject_of(self.key)[0]
+
+    @property
+    def counts(self) -> RowCounts:
+        """Of a volume."""
+        if self.backup is not None or self.manifest is None:
+            return self.backup.counts if self.backup is not None else RowCounts()
+        known = self.manifest
+        return RowCounts.exact({"files": known.files or 0, "bytes": known.content_bytes or 0}, known.content)
 
 
 class BackupsOfServices:
@@ -74,20 +95,34 @@ class BackupsOfServices:
             self._store.remove_backup_target(target.id)
 
     def at_target(self, target: StoredTarget, by: Identity) -> list[StoredObject]:
-        """All dumps that lie there, also other servers', and of services that are gone."""
+        """All that lies there, also of other servers, and of services and volumes that are gone."""
         self._ensure_unlimited(by)
         return self._objects.listed(self._objects.at(target))
 
     # -- backups
 
-    def visible(self, by: Identity) -> list[ServiceBackup]:
-        """Those of services that the key may use; of services that are gone only a key of all apps sees them."""
-        mine = {service.id for service in self._services.visible(by)}
-        return [b for b in self._store.service_backups() if by.apps is None or b.service_id in mine]
+    def volume(self, app: App, name: str) -> BackupSubject:
+        """Raises NotFound with the nearest name."""
+        subject = BackupSubject(SubjectKind.VOLUME, app.id, name, f"{app.name}/{name}")
+        self._backups.ensure_possible(subject)
+        return subject
 
-    def find(self, service: Service, number: int | None) -> ServiceBackup:
+    def sees(self, subject: BackupSubject, by: Identity) -> bool:
+        """Whether the key may know of it. Of what is gone, and of the whole server, only a key of all apps does."""
+        if by.apps is None or subject.kind is SubjectKind.SERVER:
+            return by.apps is None
+        if subject.kind is SubjectKind.VOLUME:
+            return by.sees(subject.owner)
+        return any(service.id == subject.owner for service in self._services.visible(by))
+
+    def visible(self, by: Identity) -> list[StoredBackup]:
+        found = self._store.backups()
+        seen = {subject for subject in {backup.subject for backup in found} if self.sees(subject, by)}
+        return [backup for backup in found if backup.subject in seen]
+
+    def find(self, subject: BackupSubject, number: int | None) -> StoredBackup:
         """By its number; without one the newest verified, or else the newest that is there. Raises NotFound."""
-        there = [b for b in self._store.service_backups(service_id=service.id) if b.stored]
+        there = [b for b in self._store.backups(subject) if b.stored]
         if number is None:
             verified = [b for b in there if b.state is BackupState.VERIFIED]
             found = next(iter(verified or there), None)
@@ -95,48 +130,48 @@ class BackupsOfServices:
             found = next((b for b in there if b.number == number), None)
         if found is None:
             what = f"no backup {number}" if number is not None else "no backup"
-            raise NotFound(f"{service.name} has {what} that can be read", f"see `backups:list {service.name}`")
+            raise NotFound(f"{subject.name} has {what} that can be read", f"see `backups:list {subject.name}`")
         return found
 
-    def run(self, service: Service, target: StoredTarget, by: Identity, *, verify: bool = True) -> ServiceTask:
-        self._backups.ensure_possible(self._store.confirm_service(service, by))
+    def run(self, subject: BackupSubject, target: StoredTarget, by: Identity, *, verify: bool = True) -> ServiceTask:
+        self._backups.ensure_possible(self._store.confirm_subject(subject, by))
 
         def work(journal: TaskJournal) -> None:
-            now = self._store.confirm_service(service, by)
+            now = self._store.confirm_subject(subject, by)
             backup = self._backups.run(now, self._store.backup_target(target.id), by.key_name, journal)
             if verify:
-                self._backups.verify(now, backup, journal)
+                self._backups.verify(backup, journal)
             proved = "is verified" if verify else f"is not verified yet: backups:verify {now.name} {backup.number}"
             journal.line(f"=====> {backup.label} {proved}")
 
-        return self._services.tasks.begin(service, "backup", by, work)
+        return self._services.tasks.begin(subject, "backup", by, work)
 
-    def verify(self, service: Service, backup: ServiceBackup, by: Identity) -> ServiceTask:
-        self._store.confirm_service(service, by)
+    def verify(self, subject: BackupSubject, backup: StoredBackup, by: Identity) -> ServiceTask:
+        self._store.confirm_subject(subject, by)
 
         def work(journal: TaskJournal) -> None:
-            now = self._store.confirm_service(service, by)
-            self._backups.verify(now, self._store.service_backup(backup.id), journal)
+            self._store.confirm_subject(subject, by)
+            self._backups.verify(self._store.backup(backup.id), journal)
             journal.line(f"=====> {backup.label} is verified")
 
-        return self._services.tasks.begin(service, "verify", by, work)
+        return self._services.tasks.begin(subject, "verify", by, work)
 
-    def remove(self, service: Service, backup: ServiceBackup, by: Identity) -> None:
+    def remove(self, subject: BackupSubject, backup: StoredBackup, by: Identity) -> None:
         """From its target, for good. Raises Conflict for the newest that is verified."""
-        self._store.confirm_service(service, by)
+        self._store.confirm_subject(subject, by)
         if backup.state in (BackupState.RUNNING, BackupState.UPLOADED):
             raise Conflict(f"{backup.label} is being made", "wait for its end")
-        newest = self._store.last_verified(service.id)
+        newest = self._store.last_verified(subject)
         if newest is not None and newest.id == backup.id:
             raise Conflict(f"{backup.label} is the newest that is verified", "take another first: backups:run")
         self._backups.remove(backup)
 
     @contextmanager
     def download(
-        self, service: Service, backup: ServiceBackup, by: Identity, gone: threading.Event, *, plain: bool
+        self, subject: BackupSubject, backup: StoredBackup, by: Identity, gone: threading.Event, *, plain: bool
     ) -> Iterator[Iterator[bytes]]:
-        """The object as it lies at its target, or the dump itself. The end raises GitshipError unless it was whole."""
-        self._store.confirm_service(service, by)
+        """The object as it lies at its target, or what it encrypts. The end raises GitshipError unless it was whole."""
+        self._store.confirm_subject(subject, by)
         place = self._objects.at(self._store.backup_target(backup.target_id))
         meter = Meter()
         with self._objects.plain(place, backup.key, backup.encrypted and plain, meter.metered) as chunks:
@@ -144,19 +179,19 @@ class BackupsOfServices:
 
     # -- restored
 
-    def source_of(self, service: Service, number: int | None, by: Identity) -> RestoreSource:
+    def source_of(self, subject: BackupSubject, number: int | None, by: Identity) -> RestoreSource:
         """Raises NotFound."""
-        self._store.confirm_service(service, by)
-        backup = self.find(service, number)
+        self._store.confirm_subject(subject, by)
+        backup = self.find(subject, number)
         return RestoreSource(
             self._store.backup_target(backup.target_id), backup.key, backup.encrypted, backup.engine, backup.version,
             backup.sha256, backup=backup,
         )  # fmt: skip
 
     def source_at(self, target: StoredTarget, key: str, by: Identity) -> RestoreSource:
-        """Of an object at a target, of whichever service it was. Raises NotFound."""
+        """Of an object at a target, of whichever it was. Raises NotFound."""
         self._ensure_unlimited(by)
-        own = next((b for b in self._store.service_backups(target_id=target.id) if b.key == key and b.stored), None)
+        own = next((b for b in self._store.backups(target_id=target.id) if b.key == key and b.stored), None)
         if own is not None:
             return RestoreSource(target, key, own.encrypted, own.engine, own.version, own.sha256, backup=own)
         manifest = self._objects.read_manifest(self._objects.at(target), key)
@@ -171,8 +206,7 @@ class BackupsOfServices:
         service = self._room.new.record(name, f"{source.engine}:{source.version}", by, memory_bytes=memory_bytes)
 
         def work(journal: TaskJournal) -> None:
-            place = self._objects.at(self._store.backup_target(source.target.id))
-            fill = self._backups.filling(service, place, source.key, source.encrypted, source.sha256, journal)
+            fill = self._room.service_dumps.filling(service, self._stored(source), journal)
             self._room.lifecycle.create(service, journal, fill)
             try:
                 journal.detail(self._compared(source, self._store.service(service.id)))
@@ -183,11 +217,42 @@ class BackupsOfServices:
 
         return self._room.new.begin(service, "restore", by, work)
 
+    def restore_volume(self, source: RestoreSource, app: App, name: str, by: Identity) -> ServiceTask:
+        """A new volume of the app, mounted nowhere, with the files of the backup; nothing of it stays on failure."""
+        name = mounts.volume_name(name)
+        self._room.volume_backups.ensure_new(self._store.confirm(app, by), name)
+        ensure_unlocked(self._store, app)
+        subject = BackupSubject(SubjectKind.VOLUME, app.id, name, f"{app.name}/{name}")
+
+        def work(journal: TaskJournal) -> None:
+            now = self._store.confirm(app, by)
+            said = self._room.volume_backups.restore(now, name, self._stored(source), source.counts, by, journal)
+            journal.detail(said)
+            journal.line(f"=====> volume {name} of {now.name} has the files; to use it:")
+            for line in self._mounting(now, source, name):
+                journal.line(f"       {line}")
+
+        return self._services.tasks.begin(subject, "restore", by, work)
+
+    def _mounting(self, app: App, source: RestoreSource, name: str) -> list[str]:
+        """The commands that put the new volume in the place of the one that was backed up."""
+        before = source.backup.subject if source.backup is not None else None
+        if before is None or before.owner != app.id:
+            return [f"storage:mount {app.name} {name}:PATH"]
+        own = [m for m in mounts.stored(self._store.app_settings(app.id)) if m.source == before.volume]
+        gone = [f"storage:unmount {app.name} {before.volume} --no-restart"] if own else []
+        paths = [mount.path for mount in own] or ["PATH"]
+        return [*gone, *(f"storage:mount {app.name} {name}:{path}" for path in paths)]
+
+    def _stored(self, source: RestoreSource) -> AbstractContextManager[Iterator[bytes]]:
+        place = self._objects.at(self._store.backup_target(source.target.id))
+        return self._objects.proved(place, source.key, source.encrypted, source.sha256)
+
     def _compared(self, source: RestoreSource, service: Service) -> str:
         """Raises ServiceError when other rows came than the dump had."""
         counts = self._room.lifecycle.counts(service, self._room.containers.running(service))
         if source.backup is not None:
-            return self._backups.compare(source.backup, counts)
+            return self._room.service_dumps.compare(source.backup, counts)
         known = source.manifest
         if known is not None and known.tables is not None and known.tables != len(counts):
             raise ServiceError(
@@ -199,11 +264,11 @@ class BackupsOfServices:
         self._store.confirm_key(by)
         if by.apps is not None:
             raise NoPermission(
-                "a target may have backups of services that your key may not use", "name the service instead"
+                "a target may have backups of what your key may not use", "name the service or volume instead"
             )
 
 
-def _whole(chunks: Iterator[bytes], meter: Meter, backup: ServiceBackup, gone: threading.Event) -> Iterator[bytes]:
+def _whole(chunks: Iterator[bytes], meter: Meter, backup: StoredBackup, gone: threading.Event) -> Iterator[bytes]:
     for chunk in chunks:
         if gone.is_set():
             return

@@ -12,7 +12,7 @@ from gitship.engine.interface import Engine, NoSpace, Program
 from gitship.engine.timeouts import TimeoutExpired
 from gitship.errors import ServiceError
 from gitship.services.engine_file import EngineAction
-from gitship.services.placeholders import blanked, filled
+from gitship.services.placeholders import blanked, filled, wanted
 
 OUTPUT_BYTES = 4 << 20  # of a small output: counts of some ten thousand tables
 TAIL_BYTES = 16 << 10  # of what a program says beside its output
@@ -68,6 +68,27 @@ class ServiceActions:
             _feed(program, action, values)
             yield _stdout(program, action, values)
 
+    @contextmanager
+    def holding(
+        self, container_id: str, action: EngineAction, values: Mapping[str, str], gone: threading.Event
+    ) -> Iterator[str]:
+        """The first line that an action prints; its input ends, and so does it, with the block."""
+        printed, said = b"", _Tail()
+        with self._program(container_id, action, values, gone) as program:
+            _say(program, action, values)
+            for stream, data in program.output():
+                if stream == "stderr":
+                    said.add(data)
+                    continue
+                printed += data
+                if b"\n" in printed:
+                    break
+            else:
+                _ended(program, action, values, said)
+                raise ServiceError(f"{_name(action)} printed nothing", "see the service's log")
+            yield printed.partition(b"\n")[0].decode("utf-8", "replace").strip()
+            program.end_input()
+
     def write(
         self,
         container_id: str,
@@ -109,7 +130,7 @@ class ServiceActions:
     ) -> Iterator[Program]:
         program = self._engine.attach_exec(
             container_id,
-            tuple(filled(word, values) for word in action.command),
+            tuple(filled(word, values) for word in wanted(action.command, values)),
             env={name: filled(text, values) for name, text in action.env.items()},
             terminal=None,
             gone=gone,
@@ -173,9 +194,13 @@ def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _feed(program: Program, action: EngineAction, values: Mapping[str, str]) -> None:
-    if action.stdin:
-        program.send(filled(action.stdin, values).encode())
+    _say(program, action, values)
     program.end_input()
+
+
+def _say(program: Program, action: EngineAction, values: Mapping[str, str]) -> None:
+    if text := "".join(wanted(action.stdin.splitlines(keepends=True), values)):
+        program.send(filled(text, values).encode())
 
 
 def _stdout(program: Program, action: EngineAction, values: Mapping[str, str]) -> Iterator[bytes]:

@@ -11,27 +11,30 @@ from dataclasses import asdict, dataclass, fields
 
 from gitship import __version__
 from gitship.backup import encryption
+from gitship.backup.stream import Meter
 from gitship.backup.targets import BackupTarget, StoredObject, TargetDefinition, target_of
 from gitship.config import Settings
-from gitship.errors import GitshipError
+from gitship.errors import GitshipError, ServiceError
 from gitship.model import Role
-from gitship.model.backups import ServiceBackup, StoredTarget
-from gitship.model.services import Service
+from gitship.model.backups import StoredBackup, StoredTarget, SubjectKind
 from gitship.store import Store
 
 MANIFEST = ".json"  # after the key of the object that it is of
 MANIFEST_BYTES = 1 << 20
-DUMP, ENCRYPTED = ".dump", ".age"
+ENCRYPTED = ".age"
+ENDS = {SubjectKind.SERVICE: ".dump", SubjectKind.VOLUME: ".volume.tar", SubjectKind.SERVER: ".gitship.tar"}
 
 
 @dataclass(frozen=True, slots=True)
-class DumpManifest:
-    """What a dump is, for a machine that knows nothing of it. It names no table: it is not encrypted.
+class BackupManifest:
+    """What a backup is of, for a machine that knows nothing of it. It names no table or file: it is not encrypted.
 
-    ``tables`` and ``rows`` are as when the dump was made, None when its engine cannot count.
+    ``tables`` and ``rows`` are as when the dump was made, None when its engine cannot count. A volume has ``files``,
+    their ``content_bytes``, and ``content`` as in ``RowCounts``.
     """
 
-    service: str
+    kind: str
+    name: str
     engine: str
     version: str
     database: str
@@ -39,16 +42,19 @@ class DumpManifest:
     sha256: str
     tables: int | None
     rows: int | None
+    files: int | None
+    content_bytes: int | None
+    content: str
     created: str
     server: str
     gitship: str = __version__
 
 
-def parse_manifest(key: str, content: bytes) -> DumpManifest:
+def parse_manifest(key: str, content: bytes) -> BackupManifest:
     """Raises GitshipError."""
     try:
         document = json.loads(content)
-        return DumpManifest(**{field.name: document[field.name] for field in fields(DumpManifest)})
+        return BackupManifest(**{field.name: document[field.name] for field in fields(BackupManifest)})
     except (ValueError, TypeError, KeyError):
         raise GitshipError(f"{key}{MANIFEST} is not the manifest of a backup", "use another backup") from None
 
@@ -66,11 +72,13 @@ class BackupObjects:
     def at(self, target: StoredTarget) -> BackupTarget:
         return self._open(TargetDefinition(target.name, target.kind, target.url, target.options, target.secret))
 
-    def key(self, service: Service, backup: ServiceBackup) -> str:
+    def key(self, backup: StoredBackup) -> str:
         """Where the backup goes; by its time, and by its id, so that none ever takes another's place."""
+        subject = backup.subject
         at = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(backup.started_at))
-        end = ENCRYPTED if backup.encrypted else ""
-        return f"{self._store.server_id()}/{service.name}/{at}-{backup.id}.{service.engine}{DUMP}{end}"
+        what = f".{backup.engine}" if subject.kind is SubjectKind.SERVICE else ""
+        end = ENDS[subject.kind] + (ENCRYPTED if backup.encrypted else "")
+        return f"{self._store.server_id()}/{subject.name}/{at}-{backup.id}{what}{end}"
 
     def recipients(self) -> tuple[list[str], list[str]]:
         """The public keys to encrypt for, and what is to be told of the admins' that cannot be used.
@@ -88,17 +96,19 @@ class BackupObjects:
         """Raises ConfigError."""
         return encryption.server_key(self._settings.backup_key)[1]
 
-    def write_manifest(self, target: BackupTarget, service: Service, backup: ServiceBackup) -> None:
-        counted = backup.counts.after
-        manifest = DumpManifest(
-            service.name, service.engine, service.version, service.database, backup.bytes, backup.sha256,
-            len(counted) or None, backup.counts.rows if counted else None,
-            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(backup.started_at)), self._store.server_id(),
+    def write_manifest(self, target: BackupTarget, backup: StoredBackup, database: str) -> None:
+        counted, kind = backup.counts.after, backup.subject.kind
+        tables = counted if kind is SubjectKind.SERVICE else {}
+        manifest = BackupManifest(
+            kind, backup.subject.name, backup.engine, backup.version, database, backup.bytes, backup.sha256,
+            len(tables) or None, backup.counts.rows if tables else None, backup.files, backup.content_bytes,
+            backup.counts.content, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(backup.started_at)),
+            self._store.server_id(),
         )  # fmt: skip
         content = json.dumps(asdict(manifest), indent=2).encode() + b"\n"
         target.put(f"{backup.key}{MANIFEST}", [content], threading.Event())
 
-    def read_manifest(self, target: BackupTarget, key: str) -> DumpManifest:
+    def read_manifest(self, target: BackupTarget, key: str) -> BackupManifest:
         """Raises NotFound, GitshipError."""
         content = bytearray()
         with target.read(f"{key}{MANIFEST}") as chunks:
@@ -114,24 +124,39 @@ class BackupObjects:
         target.remove(f"{key}{MANIFEST}")
 
     def listed(self, target: BackupTarget, prefix: str = "") -> list[StoredObject]:
-        """The dumps, without their manifests."""
-        return [found for found in target.listed(prefix) if is_dump(found.key)]
+        """The backups, without their manifests."""
+        return [found for found in target.listed(prefix) if subject_of(found.key)[0]]
 
     @contextmanager
     def plain(
         self, target: BackupTarget, key: str, encrypted: bool, metered: Callable[[Iterator[bytes]], Iterator[bytes]]
     ) -> Iterator[Iterator[bytes]]:
-        """The dump itself; ``metered`` sees what lies at the target pass."""
+        """The content itself; ``metered`` sees what lies at the target pass."""
         with target.read(key) as chunks:
             passed = metered(chunks)
             yield encryption.decrypted(passed, self.identity()) if encrypted else passed
 
+    @contextmanager
+    def proved(self, target: BackupTarget, key: str, encrypted: bool, sha256: str) -> Iterator[Iterator[bytes]]:
+        """The same; the end of the block, which reads the rest, raises ServiceError unless it is what was stored."""
+        meter = Meter()
+        with self.plain(target, key, encrypted, meter.metered) as chunks:
+            yield chunks
+            for _ in chunks:
+                pass
+        if meter.sha256 != sha256:
+            raise ServiceError(
+                f"the target gives back something else than was stored: SHA-256 {meter.sha256[:16]}...",
+                "use another backup, and look at the target's disk",
+            )
 
-def is_dump(key: str) -> bool:
-    return key.endswith((DUMP, DUMP + ENCRYPTED))
 
-
-def service_of(key: str) -> tuple[str, str]:
-    """The names of service and engine that a key was made of; empty for another's."""
-    parts = key.removesuffix(ENCRYPTED).removesuffix(DUMP).split("/")
-    return (parts[-2], parts[-1].rpartition(".")[2]) if len(parts) >= 3 else ("", "")
+def subject_of(key: str) -> tuple[str, str, str]:
+    """Kind, name and engine of what a key was made for; empty for another's."""
+    _, _, rest = key.removesuffix(ENCRYPTED).partition("/")
+    name, _, last = rest.rpartition("/")
+    for kind, end in ENDS.items():
+        if name and last.endswith(end):
+            engine = last.removesuffix(end).rpartition(".")[2] if kind is SubjectKind.SERVICE else ""
+            return kind, name, engine
+    return "", "", ""

@@ -1,6 +1,6 @@
 """Backup schedules: one thread begins what is due, has it verified, removes what has expired, and tells what is late.
 
-What became due while gitship was down, or while the service was busy, is made up for, once. Two run at a time, so that
+What became due while gitship was down, or while its subject was busy, is made up for, once. Two run at a time, so that
 twenty services at 3:00 take turns.
 """
 
@@ -15,18 +15,19 @@ from gitship.appfiles import cron_schedule
 from gitship.backup.retention import MadeBackup, Retention
 from gitship.errors import Conflict, GitshipError, NotFound
 from gitship.model import GITSHIP, Topic
-from gitship.model.backups import BackupSchedule, BackupState
-from gitship.model.services import Service, ServiceTask
+from gitship.model.backups import BackupSchedule, BackupState, BackupSubject, SubjectKind
+from gitship.model.services import ServiceTask
 from gitship.per_app_errors import PerAppErrors
 from gitship.schema import zone
-from gitship.services.backups import ServiceBackups
+from gitship.services.backups import BackupRuns
 from gitship.services.overdue import overdue
-from gitship.services.tasks import ServiceTasks, TaskJournal
+from gitship.services.tasks import GONE_S, ServiceTasks, TaskJournal
 from gitship.store import Store
 
 log = logging.getLogger("gitship.services")
 LOOK_S = 10.0
 WHOLE_LOOK_S = 60.0  # between two looks at what is late and what is left
+PRUNE_S = 6 * 3600.0
 AT_ONCE = 2
 STOP_S = 5.0
 
@@ -35,7 +36,7 @@ class BackupScheduler:
     """Owns the thread ``backups``. ``now`` is the time of day, in epoch seconds."""
 
     def __init__(
-        self, store: Store, tasks: ServiceTasks, backups: ServiceBackups, timezone: str,
+        self, store: Store, tasks: ServiceTasks, backups: BackupRuns, timezone: str,
         now: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._store = store
@@ -45,6 +46,7 @@ class BackupScheduler:
         self._now = now
         self._apart = PerAppErrors()
         self._looked: float | None = None
+        self._pruned = 0.0
         self._begun: dict[int, ServiceTask] = {}  # by schedule
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="backups", daemon=True)
@@ -77,7 +79,7 @@ class BackupScheduler:
                     break
                 if schedule.id in self._begun:
                     continue
-                with self._apart.part("", f"backup of service {schedule.service_id}"):
+                with self._apart.part("", f"backup of {schedule.subject.name}"):
                     self._begin(schedule)
             if self._looked is None or abs(now - self._looked) >= WHOLE_LOOK_S:
                 self._looked = now
@@ -85,10 +87,13 @@ class BackupScheduler:
 
     def _look_at_all(self, now: float) -> None:
         """Tells what is late, and removes what failed backups have left at their targets."""
+        if abs(now - self._pruned) >= PRUNE_S:
+            with self._apart.part("", "records of what is gone"):
+                self.prune()
         for schedule in self._store.backup_schedules():
-            with self._apart.part("", f"overdue backup of service {schedule.service_id}"):
+            with self._apart.part("", f"overdue backup of {schedule.subject.name}"):
                 self._tell_overdue(schedule, now)
-        for backup in self._store.service_backups():
+        for backup in self._store.backups():
             if backup.left and backup.state is BackupState.FAILED and not self._ended.is_set():
                 with self._apart.part("", f"what is left of {backup.label}"):
                     self._backups.clear(backup.id)
@@ -104,35 +109,40 @@ class BackupScheduler:
         return found
 
     def _begin(self, schedule: BackupSchedule) -> None:
-        service, begun_at = self._store.service(schedule.service_id), self._now()
+        subject, begun_at = schedule.subject, self._now()
 
         def work(journal: TaskJournal) -> None:
             try:
-                self._made(service, schedule, journal)
+                self._made(schedule, journal)
             except GitshipError as error:
                 if self._ended.is_set():  # gitship stops: it is due again when it is back
                     raise
-                self._announce(Topic.BACKUP_FAILED, service, error.message)
+                self._announce(Topic.BACKUP_FAILED, subject, error.message)
                 self._store.change_backup_schedule(schedule.id, seen_at=begun_at)
                 raise
             self._store.change_backup_schedule(schedule.id, seen_at=begun_at)
 
         try:
-            self._begun[schedule.id] = self._tasks.begin(service, "backup", GITSHIP, work)
+            self._begun[schedule.id] = self._tasks.begin(subject, "backup", GITSHIP, work)
         except Conflict as error:
-            log.info("the backup of %s that is due waits: %s", service.name, error.message)
+            log.info("the backup of %s that is due waits: %s", subject.name, error.message)
 
-    def _made(self, service: Service, schedule: BackupSchedule, journal: TaskJournal) -> None:
-        now = self._store.service(service.id)
+    def _made(self, schedule: BackupSchedule, journal: TaskJournal) -> None:
         target = self._store.backup_target(schedule.target_id)
-        backup = self._backups.run(now, target, GITSHIP.key_name, journal, schedule=schedule.id)
-        self._backups.verify(now, backup, journal)
+        backup = self._backups.run(schedule.subject, target, GITSHIP.key_name, journal, schedule=schedule.id)
+        self._backups.verify(backup, journal)
         journal.line(f"=====> {backup.label} is verified")
-        self.prune(schedule, journal.detail)
+        self.expire(schedule, journal.detail)
 
-    def prune(self, schedule: BackupSchedule, told: Callable[[str], None]) -> None:
+    def prune(self) -> None:
+        """Forgets tasks and failed attempts of services, volumes and apps that are gone for long, and their logs."""
+        self._pruned = self._now()
+        self._tasks.prune(self._pruned)
+        self._store.prune_backups(self._pruned - GONE_S)
+
+    def expire(self, schedule: BackupSchedule, told: Callable[[str], None]) -> None:
         """Removes what the schedule has made and keeps no longer; what a target does not let go is tried again then."""
-        backups = [b for b in self._store.service_backups(schedule=schedule.id) if b.stored]
+        backups = [b for b in self._store.backups(schedule=schedule.id) if b.stored]
         made = [MadeBackup(b.id, b.started_at, b.state is BackupState.VERIFIED) for b in backups]
         gone = Retention.parse(schedule.keep).expired(made, self._now(), zone(self._timezone))
         for backup in backups:
@@ -146,21 +156,22 @@ class BackupScheduler:
 
     def _tell_overdue(self, schedule: BackupSchedule, now: float) -> None:
         """Once, when it becomes so; again only after it was well in between."""
-        found = overdue(schedule, self._store.service_backups(service_id=schedule.service_id), self._timezone, now)
+        found = overdue(schedule, self._store.backups(schedule.subject), self._timezone, now)
         if found is None:
             if schedule.told_at is not None:
                 self._store.change_backup_schedule(schedule.id, told_at=None)
             return
         if schedule.told_at is None:
-            service = self._store.service(schedule.service_id)
             with self._store.transaction():
-                self._announce(Topic.BACKUP_OVERDUE, service, found.text(now))
+                self._announce(Topic.BACKUP_OVERDUE, schedule.subject, found.text(now))
                 self._store.change_backup_schedule(schedule.id, told_at=now)
-            log.warning("%s: %s", service.name, found.text(now))
+            log.warning("%s: %s", schedule.subject.name, found.text(now))
 
-    def _announce(self, topic: Topic, service: Service, text: str) -> None:
-        apps = {link.app_id for link in self._store.service_links(service_id=service.id)}
+    def _announce(self, topic: Topic, subject: BackupSubject, text: str) -> None:
+        apps = {subject.owner} if subject.kind is SubjectKind.VOLUME else set()
+        if subject.kind is SubjectKind.SERVICE:
+            apps = {link.app_id for link in self._store.service_links(service_id=subject.owner)}
         try:
-            self._store.announce_backup(topic, service, text, apps)
+            self._store.announce_backup(topic, subject, text, apps)
         except NotFound:  # the service was destroyed meanwhile
-            log.info("%s: %s", service.name, text)
+            log.info("%s: %s", subject.name, text)

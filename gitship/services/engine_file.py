@@ -72,6 +72,7 @@ class ServiceEngine:
     login: EngineAction
     login_read_only: EngineAction | None
     drop_login: EngineAction
+    snapshot: EngineAction | None
     dump: EngineAction | None
     restore: EngineAction | None
     check_dump: EngineAction | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gitship.services.placeholders import MEMORY
+from gitship.services.placeholders import MEMORY, SNAPSHOT
 
 # (key, default as a user writes it, what it is); no default: the key must be there.
 KEYS = (
@@ -77,13 +77,19 @@ ACTIONS: Mapping[str, ActionKey] = {
     ),
     "login_read_only": ActionKey(_LOGIN, "makes a login that reads all, also what is made later, and writes nothing"),
     "drop_login": ActionKey(_LOGIN - {"password"}, "removes a login and ends its connections; what it made stays"),
-    "dump": ActionKey(_DATABASE, "writes the data to standard output, as one stream"),
+    "snapshot": ActionKey(
+        _DATABASE,
+        "prints the name of a snapshot of the data, which it holds until its standard input ends. `dump` and `count` "
+        "get it as `{snapshot}`, so that rows are counted as the dump has them; else before and after the dump",
+    ),
+    "dump": ActionKey(_DATABASE | {SNAPSHOT}, "writes the data to standard output, as one stream"),
     "restore": ActionKey(
         _DATABASE, "reads a dump from standard input, after `create`, with nothing in it yet", fed=True
     ),
     "check_dump": ActionKey(_DATABASE, "reads a dump from standard input, and fails when it is not whole", fed=True),
     "count": ActionKey(
-        _DATABASE, "prints a line for each table: its name, a tab, its rows. They are compared after a restore"
+        _DATABASE | {SNAPSHOT},
+        "prints a line for each table: its name, a tab, its rows. They are compared after a restore",
     ),
     "console": ActionKey(_LOGIN - {"root_password"}, "the client that `login` types in", fed=True),
     "metrics": ActionKey(_DATABASE, "prints a line each for `connections` and `size_bytes`: name, tab, number"),

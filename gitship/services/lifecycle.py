@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.errors import GitshipError, NotFound, ServiceError
+from gitship.model.backups import RowCounts
 from gitship.model.services import Service, ServiceState
 from gitship.services.actions import ServiceActions
 from gitship.services.fetch_image import ServiceImages
 from gitship.services.links import ServiceLinks
 from gitship.services.measures import counts
+from gitship.services.placeholders import SNAPSHOT
 from gitship.services.service_container import ServerVolume, ServiceContainers, of_now
 from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.superuser import SuperuserPasswords
@@ -30,6 +32,7 @@ from gitship.store import Store
 log = logging.getLogger("gitship.services")
 ACTION_S = 300.0
 IDLE = ("sh", "-c", "sleep 86400")
+NOW: Mapping[str, str] = {}  # the data as they are, of no snapshot
 Fill = Callable[[str], None]  # brings data into the server, or the volume, of a container by its id
 
 
@@ -244,12 +247,37 @@ class ServiceLifecycle:
             with _left_to_reconciler(service):
                 self._engine.remove(container_id)
 
-    def counts(self, service: Service, container_id: str) -> dict[str, int]:
+    def counts(self, service: Service, container_id: str, snapshot: Mapping[str, str] = NOW) -> dict[str, int]:
         """Rows by table, or what its engine calls so; empty when the engine cannot tell."""
         engine = self._containers.engine_of(service)
         if engine.count is None:
             return {}
-        return counts(self._actions.output(container_id, engine.count, self._containers.values(service), ACTION_S))
+        values = {**self._containers.values(service), **snapshot}
+        return counts(self._actions.output(container_id, engine.count, values, ACTION_S))
+
+    @contextmanager
+    def dumped(
+        self, service: Service, container_id: str, gone: threading.Event
+    ) -> Iterator[tuple[Iterator[bytes], Callable[[], RowCounts]]]:
+        """The dump as it is made, and, when it was read to its end, the rows in it.
+
+        They are those of the dump's own snapshot, if its engine has such; otherwise of before and after it.
+        """
+        engine, values = self._containers.engine_of(service), self._containers.values(service)
+        action = self._containers.action(service, "dump")
+        with ExitStack() as held:
+            snapshot = NOW
+            if engine.snapshot is not None:
+                name = held.enter_context(self._actions.holding(container_id, engine.snapshot, values, gone))
+                snapshot = {SNAPSHOT: name}
+            before = self.counts(service, container_id, snapshot)
+            with self._actions.read(container_id, action, {**values, **snapshot}, gone) as chunks:
+                yield (
+                    chunks,
+                    lambda: (
+                        RowCounts.exact(before) if snapshot else RowCounts(before, self.counts(service, container_id))
+                    ),
+                )
 
     def clear(self, service: Service) -> list[str]:
         """Removes volumes that are not needed any more, and lets their images go; the volumes' names."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gitship.errors import NoPermission, UsageError
 from gitship.model import App, Identity
+from gitship.model.backups import WHOLE_SERVER
 from gitship.model.services import SERVICE_NAME, Service, ServiceTask
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.links import new_password
@@ -33,6 +34,8 @@ class NewServices:
         """
         if not SERVICE_NAME.fullmatch(name):
             raise UsageError(f"'{name[:80]}' cannot be the name of a service", "letters, digits and '-', at most 40")
+        if name == WHOLE_SERVER.name:
+            raise UsageError(f"a service cannot be named {name}", "that is the whole server: backups:run server")
         engine, version = self.catalog().find(engine_text)
         memory = engine.memory_bytes if memory_bytes is None else memory_bytes
         if memory < engine.least_memory_bytes:

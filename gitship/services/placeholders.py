@@ -6,13 +6,14 @@ Values have only letters, digits, `_` and `-`, so that they need no quotes in an
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from gitship.errors import ServiceError, nearest
 
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 SECRETS = frozenset({"root_password", "password"})
 MEMORY = "memory_mb"  # the memory limit in whole MB
+SNAPSHOT = "snapshot"  # of the data, by name; what has it is left out while there is none
 _PERCENT = re.compile(rf"{MEMORY}_(100|[1-9][0-9]?)")
 _VALUE = re.compile(r"[A-Za-z0-9_-]+")
 _HOST = re.compile(r"[A-Za-z0-9_.-]+")
@@ -33,6 +34,11 @@ def check(text: str, allowed: Collection[str]) -> str:
             like = f"did you mean {{{near}}}?" if near else f"known: {', '.join(f'{{{n}}}' for n in sorted(allowed))}"
             raise ValueError(f"has the placeholder {{{name}}}, which has no value there; {like}")
     return text
+
+
+def wanted(texts: Iterable[str], values: Mapping[str, str]) -> Iterator[str]:
+    """Words of a command, or lines of its input, without those of a snapshot that there is not."""
+    return (text for text in texts if SNAPSHOT in values or SNAPSHOT not in named(text))
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Backing services, what is done to them, and the watch over them."""
+"""Backing services, what is done to them, and the watch over them; backups, also of volumes and the server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitship.backup.create import Backups
 from gitship.core import Core
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
+from gitship.model.backups import SubjectKind
 from gitship.services.backup_objects import BackupObjects
 from gitship.services.backup_scheduler import BackupScheduler
-from gitship.services.backups import ServiceBackups
+from gitship.services.backups import BackupRuns, BackupSource
 from gitship.services.declared import DeclaredServices
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.exposed_ports import ExposedPorts
@@ -19,13 +21,17 @@ from gitship.services.fetch_image import ServiceImages
 from gitship.services.lifecycle import ServiceLifecycle
 from gitship.services.links import ServiceLinks
 from gitship.services.new_service import NewServices
+from gitship.services.server_archives import ServerArchives
 from gitship.services.server_dumps import ServerDumps
 from gitship.services.service_container import ServiceContainers
+from gitship.services.service_dumps import ServiceDumps
 from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.settle import ServiceRepair
 from gitship.services.superuser import SuperuserPasswords
 from gitship.services.tasks import ServiceTasks
+from gitship.services.volume_backups import VolumeBackups
 from gitship.store import Store
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 TASKS = "service-tasks"  # below the data directory
 
@@ -44,13 +50,16 @@ class ServicesRoom:
     repair: ServiceRepair
     new: NewServices
     declared: DeclaredServices
-    backups: ServiceBackups
+    backups: BackupRuns
+    service_dumps: ServiceDumps
+    volume_backups: VolumeBackups
     scheduler: BackupScheduler
     ports: ExposedPorts
     dumps: ServerDumps
 
     def start(self) -> None:
         self.tasks.settle_interrupted()
+        self.scheduler.prune()
         self.store.settle_backups()
         self.ports.start()
 
@@ -59,7 +68,9 @@ class ServicesRoom:
         self.ports.stop()
 
 
-def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
+def build(
+    core: Core, docker: Engine, addresses: Addresses, volumes_of_apps: VolumeLifecycle, server: Backups
+) -> ServicesRoom:
     store = core.store
     directory: Path = core.settings.engines_dir
 
@@ -79,10 +90,18 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
     new = NewServices(store, tasks, catalog)
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)
-    backups = ServiceBackups(store, objects, images, containers, volumes, lifecycle)
+    service_dumps = ServiceDumps(store, images, containers, volumes, lifecycle)
+    volume_backups = VolumeBackups(store, docker, volumes_of_apps)
+    sources: dict[SubjectKind, BackupSource] = {
+        SubjectKind.SERVICE: service_dumps,
+        SubjectKind.VOLUME: volume_backups,
+        SubjectKind.SERVER: ServerArchives(server, catalog, core.settings.data_dir),
+    }
+    backups = BackupRuns(store, objects, sources)
     scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)
     lifecycle.removed = ports.sync
     dumps = ServerDumps(store, docker, tasks, images, containers, lifecycle, core.settings.data_dir)
+    server.service_pieces = dumps.pieces
     return ServicesRoom(
         store,
         catalog,
@@ -97,6 +116,8 @@ def build(core: Core, docker: Engine, addresses: Addresses) -> ServicesRoom:
         new,
         declared,
         backups,
+        service_dumps,
+        volume_backups,
         scheduler,
         ports,
         dumps,

@@ -60,15 +60,13 @@ class ServerDumps:
                 failed.append(f"{service.name}: {error.message}")
 
     def _dumped(self, service: Service, gone: threading.Event) -> Iterator[tuple[str, bytes]]:
-        action = self._containers.engine_of(service).dump
-        if action is None:  # it keeps nothing that lasts
+        if self._containers.engine_of(service).dump is None:  # it keeps nothing that lasts
             return
-        container = self._containers.running(service)
-        before = self._lifecycle.counts(service, container)
-        with self._containers.actions.read(container, action, self._containers.values(service), gone) as chunks:
+        with self._lifecycle.dumped(service, self._containers.running(service), gone) as (chunks, counts):
             for number, piece in enumerate(volume_archive.gathered(chunks, PIECE_BYTES)):
                 yield f"{DIRECTORY}/{service.id}/{number:06}", piece
-        about = {"version": service.version, "before": before, "after": self._lifecycle.counts(service, container)}
+            rows = counts()
+        about = {"version": service.version, "before": rows.before, "after": rows.after}
         yield f"{DIRECTORY}/{service.id}/{WHOLE}", json.dumps(about).encode()
 
     def waiting(self) -> list[Service]:
@@ -129,7 +127,7 @@ def revive(dumps: ServerDumps, tasks: ServiceTasks, engine: Engine, stop: thread
         except GitshipError:  # Docker is not up yet, or the reconciler has tried to start it
             stop.wait(look_s)
             continue
-        service = todo.pop(task.service_id)
+        service = todo.pop(task.subject.owner)
         try:
             tasks.follow(task, lambda line: None, stop)
         except (GitshipError, WaitInterrupted) as error:

@@ -79,7 +79,7 @@ class ServiceRepair:
             found = of_service.pop(service.id, [])
             with self._apart.part("", f"service {service.name}", failed):
                 wrong: list[Change] = []
-                with self._tasks.idle(service.id) as mine:
+                with self._tasks.idle(service) as mine:
                     if mine:
                         now = self._store.service(service.id)
                         wrong = self._wrong_now(now) if self._wrong(now, found) else []
@@ -99,7 +99,7 @@ class ServiceRepair:
         changes = []
         for service in self._store.services():
             found = of_service.pop(service.id, [])
-            if not self._tasks.running(service.id):
+            if not self._tasks.running(service):
                 changes += self._wrong(service, found)
         gone = [state for left in of_service.values() for state in left]
         return changes + [Change("", RepairAction.REMOVE, s.name, "its service is gone") for s in gone]

@@ -1,4 +1,4 @@
-"""Tasks of services: what is done to one, one at a time each, and goes on when the client has gone.
+"""Tasks: what is done to a service, and backups, one at a time of each; they go on when the client has gone.
 
 What only reads a service's data (READING) may take long, and so goes on beside what leaves its server alone (BESIDE);
 anything else is refused meanwhile. The record in the store says what runs; the lines are in a file, which whoever
@@ -22,6 +22,7 @@ from gitship.deploy.journal import hand_over
 from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError, ServiceError
 from gitship.model import App, Identity
+from gitship.model.backups import BackupSubject
 from gitship.model.services import Service, ServiceTask, TaskState
 from gitship.store import Store
 
@@ -29,6 +30,7 @@ log = logging.getLogger("gitship.services")
 LOOK_S = 0.3
 LINE_BYTES = 400  # of most lines
 STOP_S = 15.0
+GONE_S = 30 * 86_400.0  # of the tasks of what is gone
 HELD_S = 30.0  # of a look by the reconciler, which may have to start the server
 INTERRUPTED = "gitship was stopped in the middle of it"
 READING = frozenset({"backup", "verify"})
@@ -99,29 +101,32 @@ class ServiceTasks:
         self._store = store
         self._logs = logs
         self._lock = threading.Lock()
-        self._running: dict[int, list[RunningTask]] = {}  # by the service's id
-        self._held: set[int] = set()  # services that the reconciler looks at
+        self._running: dict[BackupSubject, list[RunningTask]] = {}
+        self._held: set[BackupSubject] = set()  # services that the reconciler looks at
         self._freed = threading.Condition(self._lock)
         self._gone = threading.Event()
 
-    def begin(self, service: Service, kind: str, by: Identity, work: Work, *, about: App | None = None) -> ServiceTask:
+    def begin(
+        self, of: Service | BackupSubject, kind: str, by: Identity, work: Work, *, about: App | None = None
+    ) -> ServiceTask:
         """Runs ``work`` in a thread of its own. ``about`` is the app that it is about, beside those that are linked.
 
         Raises Conflict while a task runs that it may not go beside.
         """
+        subject = _subject(of)
         with self._lock:
             if self._gone.is_set():
                 raise Conflict("the server is stopping", "try again when it is back")
-            self._freed.wait_for(lambda: service.id not in self._held, HELD_S)
-            if service.id in self._held:
-                raise Conflict(f"{service.name} is being repaired", "try again in a moment")
-            for other in self._running.get(service.id, ()):
+            self._freed.wait_for(lambda: subject not in self._held, HELD_S)
+            if subject in self._held:
+                raise Conflict(f"{subject.name} is being repaired", "try again in a moment")
+            for other in self._running.get(subject, ()):
                 if not other.goes_beside(kind):
                     raise Conflict(
-                        f"{service.name} is busy: {other.task.kind}, by {other.task.by}",
-                        f"to see it: services:info {service.name}",
+                        f"{subject.name} is busy: {other.task.kind}, by {other.task.by}",
+                        f"to see it: {subject.log_command}",
                     )
-            task = self._store.begin_task(service, kind, by.key_name, about)
+            task = self._store.begin_task(subject, kind, by.key_name, about)
             try:
                 journal = TaskJournal(self._path(task.id))
             except OSError as error:
@@ -129,39 +134,40 @@ class ServiceTasks:
                 self._store.end_task(task.id, TaskState.FAILED, reason)
                 raise GitshipError(reason, "see whether the server's disk is full") from error
             thread = threading.Thread(
-                target=self._run, args=(service, task, journal, work), name=f"service-{service.id}", daemon=True
+                target=self._run, args=(task, journal, work), name=f"{subject.kind}-{subject.owner}", daemon=True
             )
-            self._running.setdefault(service.id, []).append(RunningTask(task, journal, thread))
+            self._running.setdefault(subject, []).append(RunningTask(task, journal, thread))
         thread.start()
         return task
 
     @contextmanager
-    def idle(self, service_id: int) -> Iterator[bool]:
+    def idle(self, of: Service | BackupSubject) -> Iterator[bool]:
         """True, and no task begins within the block; False while one runs."""
+        subject = _subject(of)
         with self._lock:
-            mine = service_id not in self._running and service_id not in self._held and not self._gone.is_set()
+            mine = subject not in self._running and subject not in self._held and not self._gone.is_set()
             if mine:
-                self._held.add(service_id)
+                self._held.add(subject)
         try:
             yield mine
         finally:
             if mine:
                 with self._lock:
-                    self._held.discard(service_id)
+                    self._held.discard(subject)
                     self._freed.notify_all()
 
-    def running(self, service_id: int) -> bool:
+    def running(self, of: Service | BackupSubject) -> bool:
         with self._lock:
-            return service_id in self._running
+            return _subject(of) in self._running
 
     def runs(self, task: ServiceTask) -> bool:
         with self._lock:
-            return any(other.task.id == task.id for other in self._running.get(task.service_id, ()))
+            return any(other.task.id == task.id for other in self._running.get(task.subject, ()))
 
     def follow(self, task: ServiceTask, write: Callable[[str], None], left: threading.Event) -> ServiceTask:
         """Hands over every line until the task's end, or until ``left``. Raises what has ended it."""
         with self._lock:
-            found = [other for other in self._running.get(task.service_id, ()) if other.task.id == task.id]
+            found = [other for other in self._running.get(task.subject, ()) if other.task.id == task.id]
         journal = found[0].journal if found else None
         position = 0
         while not left.is_set():
@@ -209,7 +215,15 @@ class ServiceTasks:
         for task in self._store.service_tasks(running=True):
             self._store.end_task(task.id, TaskState.FAILED, INTERRUPTED, "what was half done is undone; try again")
 
-    def _run(self, service: Service, task: ServiceTask, journal: TaskJournal, work: Work) -> None:
+    def prune(self, now: float) -> None:
+        """Forgets what was done long ago to what is gone; the logs of what is forgotten go, too."""
+        with self._lock, suppress(OSError):  # no task begins meanwhile, whose log would be nobody's
+            kept = self._store.prune_tasks(now - GONE_S)
+            for path in self._logs.glob("*.log"):
+                if path.stem.isdecimal() and int(path.stem) not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _run(self, task: ServiceTask, journal: TaskJournal, work: Work) -> None:
         state, reason, hint = TaskState.DONE, "", ""
         lines: tuple[str, ...] = ()
         try:
@@ -220,24 +234,28 @@ class ServiceTasks:
         except (WaitInterrupted, ClientLeft):
             state, reason, hint = TaskState.FAILED, INTERRUPTED, "try again when it is back"
         except Exception as error:
-            log.exception("%s of %s", task.kind, service.name)
+            log.exception("%s of %s", task.kind, task.subject.name)
             state, reason, hint = TaskState.FAILED, f"internal error: {error!r:.200}", "the server's log has it"
         for text in lines:
             if text not in reason:
                 journal.detail(text)
         try:
             if state is TaskState.FAILED:
-                log.warning("%s of %s failed: %s", task.kind, service.name, reason)
+                log.warning("%s of %s failed: %s", task.kind, task.subject.name, reason)
             with suppress(GitshipError):
                 self._store.end_task(task.id, state, reason, hint)
         finally:
             with self._lock:
-                left = [other for other in self._running[service.id] if other.task.id != task.id]
+                left = [other for other in self._running[task.subject] if other.task.id != task.id]
                 if left:
-                    self._running[service.id] = left
+                    self._running[task.subject] = left
                 else:
-                    del self._running[service.id]
+                    del self._running[task.subject]
             journal.close()
 
     def _path(self, task_id: int) -> Path:
         return self._logs / f"{task_id}.log"
+
+
+def _subject(of: Service | BackupSubject) -> BackupSubject:
+    return of.subject if isinstance(of, Service) else of

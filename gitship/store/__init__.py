@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gitship.store.audit import Audit
-from gitship.store.backups import BackupRecords
 from gitship.store.certificates import Certificates
 from gitship.store.container_events import ContainerEvents
 from gitship.store.cron_runs import CronRuns
@@ -13,9 +12,9 @@ from gitship.store.live_releases import LiveReleases
 from gitship.store.registries import RegistryLogins
 from gitship.store.releases import ReleaseRecords
 from gitship.store.service_exposures import ServiceExposures
-from gitship.store.services import ServiceRecords
 from gitship.store.settings import StoredSettings
 from gitship.store.shifted_deadlines import Deadlines
+from gitship.store.tasks import TaskRecords
 from gitship.store.traffic import TrafficHistory
 from gitship.store.uptime import Uptimes
 from gitship.store.web_access import WebAccess
@@ -25,8 +24,7 @@ __all__ = ["Store"]
 
 
 class Store(
-    ServiceRecords,
-    BackupRecords,
+    TaskRecords,
     ServiceExposures,
     ReleaseRecords,
     LiveReleases,

@@ -1,4 +1,4 @@
-"""Backup targets, backups of services and their schedules."""
+"""Backup targets, backups of services, volumes and the server, and their schedules."""
 
 from __future__ import annotations
 
@@ -6,30 +6,72 @@ import dataclasses
 import json
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from gitship.errors import AlreadyThere, Conflict, NotFound, nearest
-from gitship.model import Topic
-from gitship.model.backups import BackupSchedule, BackupState, RowCounts, ServiceBackup, StoredTarget
-from gitship.model.services import Service
+from gitship.errors import AlreadyThere, Conflict, NoPermission, NotFound, nearest
+from gitship.model import Identity, Role, Topic
+from gitship.model.backups import (
+    BackupSchedule,
+    BackupState,
+    BackupSubject,
+    RowCounts,
+    StoredBackup,
+    StoredTarget,
+    SubjectKind,
+)
+from gitship.store.services import ServiceRecords
 from gitship.store.webhooks import Webhooks
 
-KEPT_FAILED = 50  # records of one service without an object
+KEPT_FAILED = 50  # records of one subject without an object
 _TARGET = "id, name, kind, url, options, secret, created_by, created_at"
 _BACKUP = (
-    "b.id, service_id, service, number, engine, version, target_id, t.name, key, encrypted, bytes, sha256, state,"
-    " counts, by, schedule, started_at, finished_at, verified_at, reason, hint, left_there"
+    "b.id, subject, owner, volume, b.name, number, engine, version, target_id, t.name, key, encrypted, bytes, sha256,"
+    " state, counts, by, schedule, started_at, finished_at, verified_at, reason, hint, left_there"
 )
-_BACKUPS = f"SELECT {_BACKUP} FROM service_backups b JOIN backup_targets t ON t.id = target_id"
+_BACKUPS = f"SELECT {_BACKUP} FROM backups b JOIN backup_targets t ON t.id = target_id"
+_NAME = (  # of now
+    "CASE subject WHEN 'service' THEN (SELECT name FROM services WHERE id = owner)"
+    " WHEN 'volume' THEN (SELECT name FROM apps WHERE id = owner) || '/' || volume ELSE subject END"
+)
 _SCHEDULE = (
-    "s.id, service_id, target_id, t.name, schedule, keep, s.created_by, s.created_at, seen_at, told_at"
-    " FROM backup_schedules s JOIN backup_targets t ON t.id = target_id"
+    f"s.id, subject, owner, volume, {_NAME}, target_id, t.name, schedule, keep, s.created_by, s.created_at, seen_at,"
+    " told_at FROM backup_schedules s JOIN backup_targets t ON t.id = target_id"
+)
+OF = "subject = ? AND owner = ? AND volume = ?"
+GONE = (  # the service or app of a row of the table that is called so
+    "(gone.subject = 'service' AND gone.owner NOT IN (SELECT id FROM services)"
+    " OR gone.subject = 'volume' AND gone.owner NOT IN (SELECT id FROM apps))"
 )
 INTERRUPTED = "gitship was stopped in the middle of it"
 
 
-class BackupRecords(Webhooks):
-    """What the server knows of backups of its services."""
+class BackupRecords(ServiceRecords, Webhooks):
+    """What the server knows of backups."""
+
+    # -- who may
+
+    def confirm_subject(self, subject: BackupSubject, by: Identity) -> BackupSubject:
+        """With its name of now. Raises NotFound when it is gone, NoPermission when the key, or its right, is.
+
+        Whether the app still has the volume is asked where that is read.
+        """
+        if subject.kind is SubjectKind.SERVICE:
+            return self.confirm_service(self.service(subject.owner), by).subject
+        if subject.kind is SubjectKind.VOLUME:
+            app = self.confirm(self.app_by_id(subject.owner), by)
+            return dataclasses.replace(subject, name=f"{app.name}/{subject.volume}")
+        self.confirm_key(by)
+        if by.limited or not by.role.allows(Role.ADMIN):
+            raise NoPermission("backups of the whole server need an admin's key", "ask an admin")
+        return subject
+
+    @contextmanager
+    def acting_on_subject(self, subject: BackupSubject, by: Identity) -> Iterator[BackupSubject]:
+        """A transaction that begins with ``confirm_subject``."""
+        with self.transaction():
+            yield self.confirm_subject(subject, by)
 
     # -- targets
 
@@ -83,72 +125,72 @@ class BackupRecords(Webhooks):
                 raise Conflict(
                     f"{len(users)} schedules use {target.name}", "first: backups:unschedule; see `backups:schedules`"
                 )
-            if any(b.state is BackupState.RUNNING for b in self.service_backups(target_id=target_id)):
+            if any(b.state is BackupState.RUNNING for b in self.backups(target_id=target_id)):
                 raise Conflict(f"a backup to {target.name} runs", "try again when it has ended")
-            db.execute("DELETE FROM service_backups WHERE target_id = ?", (target_id,))
+            db.execute("DELETE FROM backups WHERE target_id = ?", (target_id,))
             db.execute("DELETE FROM backup_targets WHERE id = ?", (target_id,))
 
     # -- backups
 
     def begin_backup(
-        self, service: Service, target: StoredTarget, by: str, *, schedule: int | None, encrypted: bool
-    ) -> ServiceBackup:
+        self, subject: BackupSubject, target: StoredTarget, by: str, *, engine: str, version: str,
+        schedule: int | None, encrypted: bool,
+    ) -> StoredBackup:  # fmt: skip
         """Running, without a key yet."""
         with self.transaction() as db:
-            last = db.execute("SELECT max(number) FROM service_backups WHERE service_id = ?", (service.id,)).fetchone()[
-                0
-            ]
+            last = db.execute(f"SELECT max(number) FROM backups WHERE {OF}", subject.columns).fetchone()[0]
             made = db.execute(
-                "INSERT INTO service_backups (service_id, service, number, engine, version, target_id, encrypted,"
-                " state, by, schedule, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO backups (subject, owner, volume, name, number, engine, version, target_id, encrypted,"
+                " state, by, schedule, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    service.id, service.name, (last or 0) + 1, service.engine, service.version, target.id, encrypted,
+                    *subject.columns, subject.name, (last or 0) + 1, engine, version, target.id, encrypted,
                     BackupState.RUNNING, by, schedule, time.time(),
                 ),
             ).lastrowid  # fmt: skip
+            failed = f"{OF} AND state = ? AND sha256 = '' AND NOT left_there"
             db.execute(
-                "DELETE FROM service_backups WHERE service_id = ? AND state = ? AND sha256 = '' AND NOT left_there"
-                " AND id NOT IN (SELECT id FROM service_backups WHERE service_id = ? AND state = ? ORDER BY id DESC"
-                " LIMIT ?)",
-                (service.id, BackupState.FAILED, service.id, BackupState.FAILED, KEPT_FAILED),
+                f"DELETE FROM backups WHERE {failed} AND id NOT IN"
+                f" (SELECT id FROM backups WHERE {failed} ORDER BY id DESC LIMIT ?)",
+                (*subject.columns, BackupState.FAILED, *subject.columns, BackupState.FAILED, KEPT_FAILED),
             )
-        return self.service_backup(made or 0)
+        return self.backup(made or 0)
 
-    def change_backup(self, backup_id: int, **columns: Any) -> ServiceBackup:
+    def change_backup(self, backup_id: int, **columns: Any) -> StoredBackup:
         if isinstance(columns.get("counts"), RowCounts):
             columns["counts"] = json.dumps(dataclasses.asdict(columns["counts"]))
         with self.transaction() as db:
             db.execute(
-                f"UPDATE service_backups SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?",
+                f"UPDATE backups SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?",
                 (*columns.values(), backup_id),
             )
-        return self.service_backup(backup_id)
+        return self.backup(backup_id)
 
     def forget_backup(self, backup_id: int) -> None:
         with self.transaction() as db:
-            db.execute("DELETE FROM service_backups WHERE id = ?", (backup_id,))
+            db.execute("DELETE FROM backups WHERE id = ?", (backup_id,))
 
-    def service_backup(self, backup_id: int) -> ServiceBackup:
+    def backup(self, backup_id: int) -> StoredBackup:
         """Raises NotFound."""
         row = self._row(f"{_BACKUPS} WHERE b.id = ?", backup_id)
         if row is None:
             raise NotFound("the backup is gone", "see `backups:list`")
         return _backup(row)
 
-    def service_backups(
-        self, *, service_id: int | None = None, target_id: int | None = None, schedule: int | None = None
-    ) -> list[ServiceBackup]:
+    def backups(
+        self, subject: BackupSubject | None = None, *, target_id: int | None = None, schedule: int | None = None
+    ) -> list[StoredBackup]:
         """The newest first."""
-        wanted = {"service_id": service_id, "target_id": target_id, "schedule": schedule}
+        wanted: dict[str, Any] = {"target_id": target_id, "schedule": schedule}
+        wanted |= dict(zip(("subject", "owner", "volume"), subject.columns, strict=True)) if subject else {}
         found = {column: value for column, value in wanted.items() if value is not None}
         where = " AND ".join(f"{column} = ?" for column in found) or "1"
         return [_backup(row) for row in self._rows(f"{_BACKUPS} WHERE {where} ORDER BY b.id DESC", *found.values())]
 
-    def last_verified(self, service_id: int) -> ServiceBackup | None:
+    def last_verified(self, subject: BackupSubject) -> StoredBackup | None:
         """The newest that can be restored."""
         row = self._row(
-            f"{_BACKUPS} WHERE service_id = ? AND state = ? ORDER BY started_at DESC LIMIT 1",
-            service_id, BackupState.VERIFIED,
+            f"{_BACKUPS} WHERE {OF} AND state = ? ORDER BY started_at DESC LIMIT 1",
+            *subject.columns, BackupState.VERIFIED,
         )  # fmt: skip
         return _backup(row) if row else None
 
@@ -156,36 +198,50 @@ class BackupRecords(Webhooks):
         """What an earlier gitship was in the middle of has failed; what it may have left is to be removed."""
         with self.transaction() as db:
             db.execute(
-                "UPDATE service_backups SET state = ?, finished_at = ?, reason = ?, hint = ? WHERE state IN (?, ?)",
+                "UPDATE backups SET state = ?, finished_at = ?, reason = ?, hint = ? WHERE state IN (?, ?)",
                 (
                     BackupState.FAILED, time.time(), INTERRUPTED, "run it again: backups:run", BackupState.RUNNING,
                     BackupState.UPLOADED,
                 ),
             )  # fmt: skip
 
+    def prune_backups(self, before: float) -> None:
+        """Forgets failed attempts of what is gone that left nothing and ended ``before`` (epoch seconds)."""
+        with self.transaction() as db:
+            db.execute(
+                f"DELETE FROM backups AS gone WHERE state = ? AND sha256 = '' AND NOT left_there AND {GONE}"
+                " AND coalesce(finished_at, started_at) < ?",
+                (BackupState.FAILED, before),
+            )
+
     # -- schedules
 
     def add_backup_schedule(
-        self, service: Service, target: StoredTarget, schedule: str, keep: str, created_by: str
+        self, subject: BackupSubject, target: StoredTarget, schedule: str, keep: str, created_by: str
     ) -> BackupSchedule:
-        """Raises AlreadyThere when the service has the same one."""
+        """Raises AlreadyThere when the subject has the same one."""
         now = time.time()
         try:
             with self.transaction() as db:
                 made = db.execute(
-                    "INSERT INTO backup_schedules (service_id, target_id, schedule, keep, created_by, created_at,"
-                    " seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (service.id, target.id, schedule, keep, created_by, now, now),
+                    "INSERT INTO backup_schedules (subject, owner, volume, target_id, schedule, keep, created_by,"
+                    " created_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*subject.columns, target.id, schedule, keep, created_by, now, now),
                 ).lastrowid
         except sqlite3.IntegrityError:
             raise AlreadyThere(
-                f"{service.name} has that schedule to {target.name} already", "no change; see `backups:schedules`"
+                f"{subject.name} has that schedule to {target.name} already", "no change; see `backups:schedules`"
             ) from None
         return next(one for one in self.backup_schedules() if one.id == made)
 
-    def backup_schedules(self, service_id: int | None = None) -> list[BackupSchedule]:
-        where, values = ("", ()) if service_id is None else (" WHERE service_id = ?", (service_id,))
-        return [BackupSchedule(*row) for row in self._rows(f"SELECT {_SCHEDULE}{where} ORDER BY s.id", *values)]
+    def backup_schedules(self, subject: BackupSubject | None = None) -> list[BackupSchedule]:
+        where, values = (f" WHERE {OF}", subject.columns) if subject else ("", ())
+        return [_schedule(row) for row in self._rows(f"SELECT {_SCHEDULE}{where} ORDER BY s.id", *values)]
+
+    def end_backup_schedules(self, subject: BackupSubject) -> None:
+        """All of them: it is being destroyed."""
+        with self.transaction() as db:
+            db.execute(f"DELETE FROM backup_schedules WHERE {OF}", subject.columns)
 
     def change_backup_schedule(self, schedule_id: int, **columns: Any) -> None:
         with self.transaction() as db:
@@ -199,21 +255,31 @@ class BackupRecords(Webhooks):
         with self.transaction() as db:
             db.execute("DELETE FROM backup_schedules WHERE id = ?", (schedule_id,))
 
-    def announce_backup(self, topic: Topic, service: Service, text: str, apps: set[int]) -> None:
-        """A message for every webhook of all apps, or of one of ``apps``, which are linked to the service."""
+    def announce_backup(self, topic: Topic, subject: BackupSubject, text: str, apps: set[int]) -> None:
+        """A message for every webhook of all apps, or of one of ``apps``, which it concerns."""
         with self.transaction():
             for webhook in self.webhooks():
                 if any(webhook.wants(topic, app_id) for app_id in (None, *apps)):
-                    self.add_delivery(webhook, topic, text=f"{service.name}: {text}")
+                    self.add_delivery(webhook, topic, text=f"{subject.name}: {text}")
 
 
 def _target(row: Any) -> StoredTarget:
     return dataclasses.replace(StoredTarget(*row), options=json.loads(row[4]))
 
 
-def _backup(row: Any) -> ServiceBackup:
-    counts = json.loads(row[13])
+def _subject(row: Any) -> BackupSubject:
+    kind, owner, volume, name = row
+    return BackupSubject(SubjectKind(kind), owner, volume, name or "")
+
+
+def _schedule(row: Any) -> BackupSchedule:
+    return BackupSchedule(row[0], _subject(row[1:5]), *row[5:])
+
+
+def _backup(row: Any) -> StoredBackup:
+    made = StoredBackup(row[0], _subject(row[1:5]), *row[5:])
+    counts = json.loads(row[15])
     return dataclasses.replace(
-        ServiceBackup(*row), encrypted=bool(row[9]), state=BackupState(row[12]), left=bool(row[21]),
-        counts=RowCounts(counts.get("before", {}), counts.get("after", {})),
+        made, encrypted=bool(made.encrypted), state=BackupState(made.state), left=bool(made.left),
+        counts=RowCounts(counts.get("before", {}), counts.get("after", {}), counts.get("content", "")),
     )  # fmt: skip

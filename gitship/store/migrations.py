@@ -221,4 +221,43 @@ MIGRATIONS = (
     ALTER TABLE services ADD COLUMN next_root_password TEXT NOT NULL DEFAULT '';
     ALTER TABLE service_volumes ADD COLUMN root_password TEXT NOT NULL DEFAULT '';
     """,
+    # Backups, schedules and tasks are of services, of volumes of apps, and of the whole server.
+    """
+    CREATE TABLE backups (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, owner INTEGER NOT NULL, volume TEXT NOT NULL,
+        name TEXT NOT NULL, number INTEGER NOT NULL, engine TEXT NOT NULL, version TEXT NOT NULL,
+        target_id INTEGER NOT NULL REFERENCES backup_targets(id), key TEXT NOT NULL DEFAULT '',
+        encrypted INTEGER NOT NULL, bytes INTEGER NOT NULL DEFAULT 0, sha256 TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL, counts TEXT NOT NULL DEFAULT '{}', by TEXT NOT NULL, schedule INTEGER,
+        started_at REAL NOT NULL, finished_at REAL, verified_at REAL, reason TEXT NOT NULL DEFAULT '',
+        hint TEXT NOT NULL DEFAULT '', left_there INTEGER NOT NULL DEFAULT 0, UNIQUE (subject, owner, volume, number));
+    INSERT INTO backups SELECT id, 'service', service_id, '', service, number, engine, version, target_id, key,
+        encrypted, bytes, sha256, state, counts, by, schedule, started_at, finished_at, verified_at, reason, hint,
+        left_there FROM service_backups;
+    DROP TABLE service_backups;
+    ALTER TABLE backup_schedules RENAME TO schedules_of_services;
+    CREATE TABLE backup_schedules (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, owner INTEGER NOT NULL, volume TEXT NOT NULL,
+        target_id INTEGER NOT NULL REFERENCES backup_targets(id), schedule TEXT NOT NULL, keep TEXT NOT NULL,
+        created_by TEXT NOT NULL, created_at REAL NOT NULL, seen_at REAL NOT NULL, told_at REAL,
+        UNIQUE (subject, owner, volume, target_id, schedule));
+    INSERT INTO backup_schedules SELECT id, 'service', service_id, '', target_id, schedule, keep, created_by,
+        created_at, seen_at, told_at FROM schedules_of_services;
+    DROP TABLE schedules_of_services;
+    CREATE TRIGGER schedules_end_with_their_service AFTER DELETE ON services BEGIN
+        DELETE FROM backup_schedules WHERE subject = 'service' AND owner = OLD.id;
+    END;
+    CREATE TRIGGER schedules_end_with_their_app AFTER DELETE ON apps BEGIN
+        DELETE FROM backup_schedules WHERE subject = 'volume' AND owner = OLD.id;
+    END;
+    CREATE TABLE tasks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, owner INTEGER NOT NULL, volume TEXT NOT NULL,
+        name TEXT NOT NULL, kind TEXT NOT NULL, by TEXT NOT NULL, state TEXT NOT NULL, started_at REAL NOT NULL,
+        finished_at REAL, reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '',
+        apps TEXT NOT NULL DEFAULT '[]');
+    INSERT INTO tasks SELECT id, 'service', service_id, '', service, kind, by, state, started_at, finished_at, reason,
+        hint, apps FROM service_tasks;
+    DROP TABLE service_tasks;
+    CREATE INDEX tasks_by_subject ON tasks (subject, owner, volume, id);
+    """,
 )

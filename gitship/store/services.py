@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitship.errors import Conflict, NoPermission, NotFound
-from gitship.model import App, Identity
+from gitship.model import Identity
 from gitship.model.services import (
     LinkState,
     ReleaseLink,
@@ -19,15 +18,12 @@ from gitship.model.services import (
     ServiceLink,
     ServiceLogin,
     ServiceState,
-    ServiceTask,
     ServiceVolume,
-    TaskState,
     VolumeUse,
     variables,
 )
 from gitship.store.rights import Rights
 
-KEPT_TASKS = 200  # of one service
 _SERVICE = (
     "id, name, engine, version, image, image_id, state, memory_bytes, database, root_password, volume, container,"
     " network, made_by, created_at, made_for, entry, next_root_password"
@@ -35,7 +31,6 @@ _SERVICE = (
 _LINK = "id, service_id, app_id, alias, url, port, read_only, state, login, deploy, created_at, host, declared"
 _LOGIN = "id, service_id, link_id, name, password, created_at, expires_at"
 _VOLUME = "name, service_id, use, version, image, image_id, at, until, root_password"
-_TASK = "id, service_id, service, kind, by, state, started_at, finished_at, reason, hint, apps"
 
 
 class ServiceRecords(Rights):
@@ -287,56 +282,6 @@ class ServiceRecords(Rights):
         with self.transaction() as db:
             db.execute("DELETE FROM service_volumes WHERE name = ?", (name,))
 
-    # -- tasks
-
-    def begin_task(self, service: Service, kind: str, by: str, about: App | None = None) -> ServiceTask:
-        """``about`` is the app that it is about, beside those that are linked."""
-        with self.transaction() as db:
-            apps = {link.app_id for link in self.service_links(service_id=service.id)}
-            apps |= {about.id} if about is not None else set()
-            made = db.execute(
-                "INSERT INTO service_tasks (service_id, service, kind, by, state, started_at, apps)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (service.id, service.name, kind, by, TaskState.RUNNING, time.time(), json.dumps(sorted(apps))),
-            ).lastrowid
-            db.execute(
-                "DELETE FROM service_tasks WHERE service_id = ? AND id NOT IN"
-                " (SELECT id FROM service_tasks WHERE service_id = ? ORDER BY id DESC LIMIT ?)",
-                (service.id, service.id, KEPT_TASKS),
-            )
-        return self.service_task(made or 0)
-
-    def end_task(self, task_id: int, state: TaskState, reason: str = "", hint: str = "") -> None:
-        with self.transaction() as db:
-            db.execute(
-                "UPDATE service_tasks SET state = ?, finished_at = ?, reason = ?, hint = ? WHERE id = ?",
-                (state, time.time(), reason, hint, task_id),
-            )
-
-    def service_task(self, task_id: int) -> ServiceTask:
-        """Raises NotFound."""
-        row = self._row(f"SELECT {_TASK} FROM service_tasks WHERE id = ?", task_id)
-        if row is None:
-            raise NotFound(f"no task {task_id}", "see `services:info NAME`")
-        return _task(row)
-
-    def service_tasks(self, service_id: int | None = None, *, running: bool = False) -> list[ServiceTask]:
-        """The newest first."""
-        where = "1" if service_id is None else "service_id = ?"
-        values: tuple[Any, ...] = () if service_id is None else (service_id,)
-        if running:
-            where, values = f"{where} AND state = ?", (*values, TaskState.RUNNING)
-        return [
-            _task(row)
-            for row in self._rows(f"SELECT {_TASK} FROM service_tasks WHERE {where} ORDER BY id DESC", *values)
-        ]
-
-    def newest_service_tasks(self) -> dict[int, ServiceTask]:
-        """The last one of each service, by the service's id."""
-        newest = "SELECT max(id) FROM service_tasks GROUP BY service_id"
-        found = [_task(row) for row in self._rows(f"SELECT {_TASK} FROM service_tasks WHERE id IN ({newest})")]
-        return {task.service_id: task for task in found}
-
 
 def _service(row: Any) -> Service:
     return dataclasses.replace(Service(*row), state=ServiceState(row[6]))
@@ -344,7 +289,3 @@ def _service(row: Any) -> Service:
 
 def _link(row: Any) -> ServiceLink:
     return dataclasses.replace(ServiceLink(*row), read_only=bool(row[6]), state=LinkState(row[7]))
-
-
-def _task(row: Any) -> ServiceTask:
-    return dataclasses.replace(ServiceTask(*row), state=TaskState(row[5]), apps=frozenset(json.loads(row[10])))

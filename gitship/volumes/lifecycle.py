@@ -21,6 +21,7 @@ from gitship.engine.interface import Engine
 from gitship.engine.types import ContainerState
 from gitship.errors import Conflict, GitshipError, NotFound, nearest
 from gitship.model import App, DeployState
+from gitship.model.backups import BackupSubject, SubjectKind
 from gitship.ownership import helpers, number_in
 from gitship.per_app_errors import PerAppErrors
 from gitship.store import Store
@@ -90,7 +91,7 @@ class VolumeLifecycle:
 
     @contextmanager
     def moving(self, app: App) -> Iterator[None]:
-        """While an archive comes or goes; ``ensure_still`` waits for nobody, it refuses."""
+        """While an archive comes or goes, or a backup; ``ensure_still`` waits for nobody, it refuses."""
         with self._lock:
             self._moving[app.id] = self._moving.get(app.id, 0) + 1
         try:
@@ -104,7 +105,9 @@ class VolumeLifecycle:
         with self._lock:
             moving = self._moving.get(app.id, 0)
         if moving:
-            raise Conflict(f"a volume of {app.name} is being exported or imported", "wait for it, or stop it there")
+            raise Conflict(
+                f"a volume of {app.name} is being exported, imported or backed up", "wait for it, or stop it there"
+            )
 
     @contextmanager
     def claim(self, app: App, name: str) -> Iterator[None]:
@@ -144,6 +147,7 @@ class VolumeLifecycle:
         """The app has this volume no more; its data go with the next ``clear``."""
         with self._store.transaction():
             gone = self.named(app, name)
+            self._store.end_backup_schedules(BackupSubject(SubjectKind.VOLUME, app.id, name))
             self._store.change_settings(app.id, DISCARDED(gone).to(time.time()) | VOLUME(name).to(None))
 
     def remove_all(self, app: App) -> None:

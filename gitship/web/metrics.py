@@ -18,6 +18,7 @@ from tornado.web import HTTPError
 
 from gitship.console import visible_apps
 from gitship.model import STATUS_PAGE, App, Deploy, DeployState
+from gitship.model.backups import BackupSubject, SubjectKind
 from gitship.model.services import Service
 from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
@@ -190,25 +191,35 @@ class MetricsCollector(Collector):
         yield days
 
     def _backups(self) -> Iterator[Metric]:
+        """The label ``service`` is what `backups:list` calls the name, also of volumes and the server."""
         age = GaugeMetricFamily(
-            "gitship_backup_age_seconds", "age of the service's newest verified backup", labels=["service"]
+            "gitship_backup_age_seconds", "age of the newest verified backup", labels=["service", "kind"]
         )
         late = GaugeMetricFamily(
             "gitship_backup_overdue", "1 without a verified backup in twice the schedule's interval",
-            labels=["service", "target"],
+            labels=["service", "kind", "target"],
         )  # fmt: skip
         now = time.time()
-        for service in self._services_of_apps:
-            backups = self._store.service_backups(service_id=service.id)
+        subjects = [service.subject for service in self._services_of_apps]
+        schedules = [one for one in self._store.backup_schedules() if self._tells(one.subject)]
+        for subject in dict.fromkeys([*subjects, *(schedule.subject for schedule in schedules)]):
+            backups = self._store.backups(subject)
             if newest := newest_verified(backups):
-                age.add_metric([service.name], now - newest.started_at)
-            for target, schedules in itertools.groupby(
-                sorted(self._store.backup_schedules(service.id), key=lambda s: s.target), key=lambda s: s.target
-            ):
-                found = [overdue(schedule, backups, self._timezone, now) for schedule in schedules]
-                late.add_metric([service.name, target], int(any(found)))
+                age.add_metric([subject.name, subject.kind], now - newest.started_at)
+            own = sorted((one for one in schedules if one.subject == subject), key=lambda one: one.target)
+            for target, found in itertools.groupby(own, key=lambda one: one.target):
+                tells = [overdue(schedule, backups, self._timezone, now) for schedule in found]
+                late.add_metric([subject.name, subject.kind, target], int(any(tells)))
         yield age
         yield late
+
+    def _tells(self, subject: BackupSubject) -> bool:
+        """Whether who asks may know of it."""
+        if subject.kind is SubjectKind.SERVER:
+            return self._whole
+        if subject.kind is SubjectKind.VOLUME:
+            return any(app.id == subject.owner for app in self._apps)
+        return any(service.id == subject.owner for service in self._services_of_apps)
 
     def _traffic(self) -> Iterator[Metric]:
         """Since gitship started."""

@@ -90,7 +90,7 @@ def measure(server: Server, bucket: s3.S3Server, place: Path, megabytes: int, ru
     for _ in range(runs):
         before = memory(pid, "VmRSS")
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # VmHWM begins anew
-        dump[0].append(stage_s(ok(server, "backups:run", "db", "--no-verify", timeout_s=LIMIT_S), "Dumping"))
+        dump[0].append(stage_s(ok(server, "backups:run", "db", "--no-verify", timeout_s=LIMIT_S), "Backing up"))
         restored = ok(server, "backups:restore", "db", "--as", "copy", timeout_s=LIMIT_S)
         restore[0].append(stage_s(restored, "Restoring"))
         grown = max(grown, memory(pid, "VmHWM") - before)

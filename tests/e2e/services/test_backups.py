@@ -65,7 +65,7 @@ class Shop:
         wait_until(lambda: not self.tasks() and self._answers(), 60, "the database answers", every_s=0.5)
 
     def tasks(self) -> list[tuple[Any, ...]]:
-        return self.server.database("SELECT kind FROM service_tasks WHERE state = 'running'")
+        return self.server.database("SELECT kind FROM tasks WHERE state = 'running'")
 
     def _answers(self) -> bool:
         return self.server.ssh("services:connect", "db", "--", "-c", "'select 1'").returncode == 0
@@ -154,7 +154,7 @@ def test_a_backup_of_a_service_that_is_gone_is_found_at_its_target(shop: Shop) -
     sql(server, "old", "CREATE TABLE words AS SELECT 'still here' AS word")
     ok(server, "backups:run", "old", "--no-verify")
     ok(server, "services:destroy", "old", "--force")
-    [found] = [row for row in shown(server, "backups:list", "--target", "offsite") if row["service"] == "old"]
+    [found] = [row for row in shown(server, "backups:list", "--target", "offsite") if row["name"] == "old"]
     assert "old" in refused(server, "backups:list", "oldd")
     ok(server, "backups:restore", "--from", "offsite", found["key"], "--as", "old")
     assert sql(server, "old", "SELECT word FROM words") == "still here"
@@ -293,7 +293,7 @@ def test_a_schedule_makes_up_for_what_was_due_and_has_it_verified(shop: Shop) ->
     )
     [row] = shown(server, "backups:schedules")
     assert row["overdue"] is False and row["last_verified"] and row["keep"] == "2d"
-    [(count,)] = server.database("SELECT count(*) FROM service_backups WHERE schedule IS NOT NULL")
+    [(count,)] = server.database("SELECT count(*) FROM backups WHERE schedule IS NOT NULL")
     assert count == 1
     assert shown(server, "services:info", "db")["last_backup"] == row["last_verified"]
     assert "verified backup at offsite" in server.gitship("doctor").stdout

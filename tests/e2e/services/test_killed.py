@@ -125,7 +125,7 @@ def agree(shop: Notes) -> None:
         said = []
         states = server.database("SELECT name, state FROM services WHERE state <> 'ready'")
         said += [f"{name} is {state}" for name, state in states]
-        running = server.database("SELECT service, kind FROM service_tasks WHERE state = 'running'")
+        running = server.database("SELECT name, kind FROM tasks WHERE state = 'running'")
         said += [f"task {kind} of {service}" for service, kind in running]
         links = server.database("SELECT alias, state FROM service_links WHERE state <> 'active'")
         said += [f"link {alias} is {state}" for alias, state in links]

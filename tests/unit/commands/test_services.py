@@ -28,7 +28,7 @@ def shared(world: World) -> Service:
     service = store.create_service("db", "postgres", "17", "postgres:17", 1 << 28, "db", "pw", None)
     for name in ("shop", "secret"):
         store.create_link(service, store.app(name).id, "DATABASE", "", 5432, read_only=False, declared="")
-    task = store.begin_task(service, "rotate", "ada")
+    task = store.begin_task(service.subject, "rotate", "ada")
     log = world.settings.data_dir / "service-tasks" / f"{task.id}.log"
     log.parent.mkdir(parents=True)
     log.write_text("-----> Deploy 2 of secret\n")

@@ -88,7 +88,7 @@ def test_a_server_that_does_not_run_and_images_that_are_gone(
         (Level.FAIL, "the images of db (postgres 17) no longer exist in Docker: they cannot be made anew"),
         (Level.WARN, "the images of cache 16 no longer exist in Docker: services:rollback cannot go back"),
     ]
-    store.begin_task(service, "restart", "ada")  # it is being seen to
+    store.begin_task(service.subject, "restart", "ada")  # it is being seen to
     assert "cache does not run" not in str(found(settings))
     store.note_volume(dataclasses.replace(volume, use=VolumeUse.DISCARDED))
     assert "rollback" not in str(found(settings))

@@ -12,7 +12,7 @@ import pytest
 from gitship.config import Settings
 from gitship.doctor import Level
 from gitship.doctor.service_backups import service_backups
-from gitship.model.backups import BackupState
+from gitship.model.backups import WHOLE_SERVER, BackupState, BackupSubject, SubjectKind
 from gitship.model.services import Service
 from gitship.store import Store
 
@@ -51,11 +51,13 @@ def test_a_service_without_a_schedule_is_named_unless_it_keeps_nothing(settings:
 def test_only_a_verified_backup_of_lately_is_well(settings: Settings, store: Store) -> None:
     db = made(store, "db")
     target = store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
-    schedule = store.add_backup_schedule(db, target, "0 3 * * *", "7d", "ada")
+    schedule = store.add_backup_schedule(db.subject, target, "0 3 * * *", "7d", "ada")
     assert found(settings) == []  # it has two days for its first
     store.change_backup_schedule(schedule.id, created_at=time.time() - 49 * HOUR_S)
     assert found(settings) == [(Level.WARN, "db: none was ever verified, with the schedule '0 3 * * *'")]
-    backup = store.begin_backup(db, target, "ada", schedule=schedule.id, encrypted=True)
+    backup = store.begin_backup(
+        db.subject, target, "ada", engine="postgres", version="17", schedule=schedule.id, encrypted=True
+    )
     store.change_backup(backup.id, state=BackupState.LISTED)
     assert found(settings)[0][0] is Level.WARN
     store.change_backup(backup.id, state=BackupState.VERIFIED, started_at=time.time() - 5 * HOUR_S)
@@ -64,3 +66,16 @@ def test_only_a_verified_backup_of_lately_is_well(settings: Settings, store: Sto
     assert found(settings) == [
         (Level.WARN, "db: the newest verified backup at disk is 50 h old, with the schedule '0 3 * * *'")
     ]
+
+
+def test_volumes_and_the_server_are_told_under_their_own_names(settings: Settings, store: Store) -> None:
+    app = store.create_app("shop")
+    target = store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    for subject in (BackupSubject(SubjectKind.VOLUME, app.id, "data"), WHOLE_SERVER):
+        schedule = store.add_backup_schedule(subject, target, "0 3 * * *", "7d", "ada")
+        store.change_backup_schedule(schedule.id, created_at=time.time() - 49 * HOUR_S)
+    late = "none was ever verified, with the schedule '0 3 * * *'"
+    assert found(settings) == [(Level.WARN, f"server: {late}"), (Level.WARN, f"shop/data: {late}")]
+    backup = store.begin_backup(WHOLE_SERVER, target, "ada", engine="", version="", schedule=None, encrypted=True)
+    store.change_backup(backup.id, state=BackupState.VERIFIED)
+    assert [level for level, _ in found(settings)] == [Level.OK, Level.WARN]

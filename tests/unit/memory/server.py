@@ -154,7 +154,8 @@ class MemoryServer:
         self._renaming = AppRename(settings, store, front, repositories)
         self._keeper = keeper = VolumeLifecycle(store, engine, server_id)
         addresses = Addresses(store, engine, IPv4Network("10.9.0.0/20"), server_id)
-        self.services = services = services_of(settings, store, engine, addresses)
+        backups = Backups(settings, None, store, repositories, engine.volumes, keeper)
+        self.services = services = services_of(settings, store, engine, addresses, keeper, backups)
         kept = LogArchive(store, engine, settings.logs, keep_releases=5)
         drainer = Drainer(front, ContainerStarter(engine, addresses, kept, server_id, store))
         gates = AccessControl(
@@ -167,7 +168,7 @@ class MemoryServer:
             settings, store, self.bus, engine, front, repositories, Jobs(settings, store, self.bus, self.queue)
         )
         rooms = Rooms(
-            backups=Backups(settings, None, store, repositories, engine.volumes, keeper),
+            backups=backups,
             cron=Cron(store, "UTC", self.runs),
             destroying=AppDestruction(
                 settings,

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from gitship.backup.create import Backups
 from gitship.config import Settings
 from gitship.core import Core
 from gitship.engine.addresses import Addresses
 from gitship.engine.interface import Engine
 from gitship.events import Bus
+from gitship.git.repository import Repositories
 from gitship.model.services import LinkState, Service, ServiceState
 from gitship.per_app_errors import PerAppErrors
 from gitship.services import room
 from gitship.services.room import ServicesRoom
 from gitship.store import Store
+from gitship.volumes.lifecycle import VolumeLifecycle
 
 
-def services_of(settings: Settings, store: Store, engine: Engine, addresses: Addresses) -> ServicesRoom:
-    return room.build(Core(settings, None, store, store.server_id(), Bus(), PerAppErrors()), engine, addresses)
+def services_of(
+    settings: Settings, store: Store, engine: Engine, addresses: Addresses, volumes: VolumeLifecycle | None = None,
+    server: Backups | None = None,
+) -> ServicesRoom:  # fmt: skip
+    core = Core(settings, None, store, store.server_id(), Bus(), PerAppErrors())
+    volumes = volumes or VolumeLifecycle(store, engine, core.server_id)
+    repositories = Repositories(settings.repositories, None)
+    server = server or Backups(settings, None, store, repositories, engine.volumes, volumes)
+    return room.build(core, engine, addresses, volumes, server)
 
 
 def running_service(

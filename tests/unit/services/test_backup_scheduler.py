@@ -17,11 +17,17 @@ from gitship.backup.targets import Written
 from gitship.config import Settings
 from gitship.errors import ServiceError
 from gitship.model import GITSHIP
-from gitship.model.backups import BackupSchedule, BackupState, ServiceBackup, StoredTarget
+from gitship.model.backups import (
+    BackupSchedule,
+    BackupState,
+    BackupSubject,
+    StoredBackup,
+    StoredTarget,
+)
 from gitship.model.services import Service
 from gitship.services.backup_objects import BackupObjects
 from gitship.services.backup_scheduler import AT_ONCE, BackupScheduler
-from gitship.services.backups import ServiceBackups
+from gitship.services.backups import BackupRuns
 from gitship.services.tasks import ServiceTasks, TaskJournal
 from gitship.store import Store
 from tests.waiting import wait_until
@@ -29,22 +35,24 @@ from tests.waiting import wait_until
 DAY_S = 86_400.0
 
 
-class InstantBackups(ServiceBackups):
+class InstantBackups(BackupRuns):
     """Stores a few bytes in place of a dump, begun at the test's time. ``fails`` is why not; ``held`` waits."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
-        self._store = store
-        self.objects = BackupObjects(store, settings)
+        super().__init__(store, BackupObjects(store, settings), {})
         self._clock = clock
         self.fails = ""
         self.held = threading.Event()
         self.held.set()
 
     def run(
-        self, service: Service, target: StoredTarget, by: str, journal: TaskJournal, *, schedule: int | None = None
-    ) -> ServiceBackup:
-        backup = self._store.begin_backup(service, target, by, schedule=schedule, encrypted=True)
-        backup = self._store.change_backup(backup.id, started_at=self._clock.now, key=self.objects.key(service, backup))
+        self, subject: BackupSubject, target: StoredTarget, by: str, journal: TaskJournal, *,
+        schedule: int | None = None,
+    ) -> StoredBackup:  # fmt: skip
+        backup = self._store.begin_backup(
+            subject, target, by, engine="postgres", version="17", schedule=schedule, encrypted=True
+        )
+        backup = self._store.change_backup(backup.id, started_at=self._clock.now, key=self.objects.key(backup))
         assert self.held.wait(20)
         if self.fails:
             self._store.change_backup(backup.id, state=BackupState.FAILED, reason=self.fails)
@@ -54,7 +62,7 @@ class InstantBackups(ServiceBackups):
             backup.id, state=BackupState.LISTED, sha256=written.sha256, bytes=written.bytes
         )
 
-    def verify(self, service: Service, backup: ServiceBackup, journal: TaskJournal) -> ServiceBackup:
+    def verify(self, backup: StoredBackup, journal: TaskJournal) -> StoredBackup:
         return self._store.change_backup(backup.id, state=BackupState.VERIFIED, verified_at=self._clock.now)
 
 
@@ -80,7 +88,7 @@ class Nightly:
 
     def service(self, name: str, keep: str = "2") -> tuple[Service, BackupSchedule]:
         service = self.store.create_service(name, "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
-        schedule = self.store.add_backup_schedule(service, self.target, "0 3 * * *", keep, "ada")
+        schedule = self.store.add_backup_schedule(service.subject, self.target, "0 3 * * *", keep, "ada")
         self.store.change_backup_schedule(schedule.id, created_at=self.clock.now, seen_at=self.clock.now)
         return service, schedule
 
@@ -89,10 +97,10 @@ class Nightly:
         self.clock.now += days * DAY_S
         self.scheduler.tick()
         if self.backups.held.is_set():
-            wait_until(lambda: not any(self.tasks.running(s.id) for s in self.store.services()))
+            wait_until(lambda: not any(self.tasks.running(s) for s in self.store.services()))
 
     def numbers(self, service: Service) -> list[int]:
-        return [backup.number for backup in self.store.service_backups(service_id=service.id)]
+        return [backup.number for backup in self.store.backups(service.subject)]
 
     def objects(self) -> int:
         return len(self.backups.objects.at(self.target).listed(""))
@@ -135,21 +143,23 @@ def test_a_clock_that_is_set_back_begins_nothing_again(nightly: Nightly) -> None
 
 def test_what_is_kept_no_longer_goes_from_the_target_and_a_persons_own_stays(nightly: Nightly) -> None:
     db, schedule = nightly.service("db", keep="2")
-    own = nightly.backups.run(db, nightly.target, "ada", TaskJournal(nightly.backups.objects._settings.data_dir / "j"))
+    own = nightly.backups.run(
+        db.subject, nightly.target, "ada", TaskJournal(nightly.backups.objects._settings.data_dir / "j")
+    )
     for _ in range(4):
         nightly.tick(1)
     assert nightly.numbers(db) == [5, 4, own.number]
     assert nightly.objects() == 3
-    assert {backup.schedule for backup in nightly.store.service_backups()} == {schedule.id, None}
+    assert {backup.schedule for backup in nightly.store.backups()} == {schedule.id, None}
 
 
 def test_the_newest_verified_one_is_kept_whatever_came_after_it(nightly: Nightly) -> None:
     db, _ = nightly.service("db", keep="1")
     nightly.tick(1)
-    nightly.backups.verify = lambda service, backup, journal: backup  # type: ignore[method-assign]
+    nightly.backups.verify = lambda backup, journal: backup  # type: ignore[method-assign]
     for _ in range(3):
         nightly.tick(1)
-    states = [(backup.number, backup.state) for backup in nightly.store.service_backups(service_id=db.id)]
+    states = [(backup.number, backup.state) for backup in nightly.store.backups(db.subject)]
     assert states == [(4, BackupState.LISTED), (1, BackupState.VERIFIED)]
 
 
@@ -161,7 +171,7 @@ def test_a_busy_service_has_its_backup_later(nightly: Nightly) -> None:
     nightly.scheduler.tick()
     assert nightly.numbers(db) == []
     end.set()
-    wait_until(lambda: not nightly.tasks.running(db.id))
+    wait_until(lambda: not nightly.tasks.running(db))
     nightly.tick(0.01)
     assert nightly.numbers(db) == [1]
 
@@ -171,7 +181,7 @@ def test_so_many_at_once_and_the_others_after_them(nightly: Nightly) -> None:
     nightly.backups.held.clear()
     for days in (1, 0):
         nightly.tick(days)
-    wait_until(lambda: len(nightly.store.service_backups()) == AT_ONCE)
+    wait_until(lambda: len(nightly.store.backups()) == AT_ONCE)
     nightly.backups.held.set()
     for _ in range(3):
         nightly.tick()
@@ -185,7 +195,7 @@ def test_one_that_fails_is_told_and_holds_up_no_other(nightly: Nightly) -> None:
     )  # fmt: skip
     db, _ = nightly.service("db")
     broken = nightly.store.create_service("broken", "postgres", "17", "p", 1 << 29, "db", "x", None)
-    schedule = nightly.store.add_backup_schedule(broken, nightly.target, "0 3 * * *", "2", "ada")
+    schedule = nightly.store.add_backup_schedule(broken.subject, nightly.target, "0 3 * * *", "2", "ada")
     nightly.store.change_backup_schedule(schedule.id, schedule="of no use", seen_at=nightly.clock.now)
     nightly.tick(1)
     assert nightly.numbers(db) == [1] and nightly.numbers(broken) == []
@@ -218,15 +228,17 @@ def test_what_is_late_is_told_once_and_again_after_it_was_well(nightly: Nightly)
 def test_what_a_killed_gitship_had_begun_is_due_again_and_its_object_goes(nightly: Nightly) -> None:
     db, schedule = nightly.service("db")
     nightly.clock.now += DAY_S
-    backup = nightly.store.begin_backup(db, nightly.target, "gitship", schedule=schedule.id, encrypted=True)
-    key = nightly.backups.objects.key(db, backup)
+    backup = nightly.store.begin_backup(
+        db.subject, nightly.target, "gitship", engine="postgres", version="17", schedule=schedule.id, encrypted=True
+    )
+    key = nightly.backups.objects.key(backup)
     nightly.store.change_backup(backup.id, key=key, left_there=True, state=BackupState.UPLOADED)
     nightly.backups.objects.at(nightly.target).put(key, [b"half"], threading.Event())
     nightly.store.settle_backups()
-    assert nightly.store.service_backup(backup.id).state is BackupState.FAILED
+    assert nightly.store.backup(backup.id).state is BackupState.FAILED
     nightly.tick()
     assert key not in [stored.key for stored in nightly.backups.objects.at(nightly.target).listed("")]
-    assert not nightly.store.service_backup(backup.id).left
+    assert not nightly.store.backup(backup.id).left
     assert nightly.numbers(db) == [2, 1]
 
 

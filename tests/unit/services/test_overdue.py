@@ -7,17 +7,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gitship.model.backups import BackupSchedule, BackupState, RowCounts, ServiceBackup
+from gitship.model.backups import BackupSchedule, BackupState, BackupSubject, RowCounts, StoredBackup, SubjectKind
 from gitship.services.overdue import interval_s, newest_verified, overdue
 
 DAY_S = 86_400.0
 MONDAY = datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()
-SCHEDULE = BackupSchedule(1, 1, 1, "offsite", "0 3 * * *", "7d", "ada", MONDAY - 30 * DAY_S, MONDAY)
+DB = BackupSubject(SubjectKind.SERVICE, 1, name="db")
+SCHEDULE = BackupSchedule(1, DB, 1, "offsite", "0 3 * * *", "7d", "ada", MONDAY - 30 * DAY_S, MONDAY)
 
 
-def backup(days_ago: float, state: BackupState = BackupState.VERIFIED, target_id: int = 1) -> ServiceBackup:
-    return ServiceBackup(
-        int(days_ago * 100), 1, "db", 1, "postgres", "17", target_id, "offsite", "k", True, 1, "a" * 64, state,
+def backup(days_ago: float, state: BackupState = BackupState.VERIFIED, target_id: int = 1) -> StoredBackup:
+    return StoredBackup(
+        int(days_ago * 100), DB, 1, "postgres", "17", target_id, "offsite", "k", True, 1, "a" * 64, state,
         RowCounts(), "ada", None, MONDAY - days_ago * DAY_S,
     )  # fmt: skip
 
@@ -41,7 +42,7 @@ def test_the_interval_is_the_longest_that_is_to_come(schedule: str, days: float)
         ([], True),
     ],
 )
-def test_only_a_verified_one_at_that_target_counts(backups: list[ServiceBackup], late: bool) -> None:
+def test_only_a_verified_one_at_that_target_counts(backups: list[StoredBackup], late: bool) -> None:
     assert (overdue(SCHEDULE, backups, "UTC", MONDAY) is not None) == late
 
 

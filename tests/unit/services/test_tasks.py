@@ -57,11 +57,11 @@ def test_what_reads_goes_beside_links_and_nothing_else(
     else:
         with pytest.raises(Conflict, match=f"db is busy: {first}, by gitship"):
             tasks.begin(service, second, GITSHIP, lambda journal: None)
-    with tasks.idle(service.id) as mine:
+    with tasks.idle(service) as mine:
         assert not mine
     end.set()
-    wait_until(lambda: not tasks.running(service.id))
-    with tasks.idle(service.id) as mine:
+    wait_until(lambda: not tasks.running(service))
+    with tasks.idle(service) as mine:
         assert mine
 
 
@@ -70,7 +70,7 @@ def test_the_end_of_one_leaves_the_other_running(tasks: ServiceTasks, service: S
     one = tasks.begin(service, "backup", GITSHIP, lambda journal: _until(end))
     two = tasks.begin(service, "link", GITSHIP, lambda journal: over.set())
     wait_until(lambda: not tasks.runs(two))
-    assert tasks.runs(one) and tasks.running(service.id)
+    assert tasks.runs(one) and tasks.running(service)
     end.set()
     assert tasks.follow(one, lambda line: None, threading.Event()).state is TaskState.DONE
 

@@ -199,7 +199,7 @@ def test_one_import_at_a_time_until_its_deploy_has_ended(bench: Bench) -> None:
 
 
 def test_an_app_is_not_destroyed_while_an_archive_moves(bench: Bench) -> None:
-    with bench.keeper.moving(bench.app), pytest.raises(Conflict, match="exported or imported"):
+    with bench.keeper.moving(bench.app), pytest.raises(Conflict, match="exported, imported or backed up"):
         bench.keeper.ensure_still(bench.app)
     bench.keeper.ensure_still(bench.app)
 

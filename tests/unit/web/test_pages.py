@@ -597,7 +597,7 @@ def test_every_answer_of_the_api_is_on_its_page(site: Site) -> None:
     site.memory.tally.restore([TrafficMinute(app_id, now // 60 * 60 - 60, Traffic(misses=1))])
     site.memory.facts.lines.append(LogLine("shop.web.0.v1", time.time(), "stdout", "listening"))
     service = site.service("db", "shop")
-    site.store.begin_task(service, "create", "ada")
+    site.store.begin_task(service.subject, "create", "ada")
     site.store.note_volume(ServiceVolume("old", service.id, VolumeUse.KEPT, "16", "i", "i", 1.0, 2.0))
     page = site.get("/api").text
     paths = re.findall(r"<code>GET (/api[^<?]*)", page)

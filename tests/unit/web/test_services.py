@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 def test_the_page_of_services_shows_state_figures_links_and_the_last_task(site: Site) -> None:
     go_live(site, "shop")
     service = site.service("db", "shop")
-    task = site.store.begin_task(service, "upgrade", "bob")
+    task = site.store.begin_task(service.subject, "upgrade", "bob")
     site.store.end_task(task.id, TaskState.FAILED, "the copy differs in orders", "nothing was changed")
     text = site.get("/services").text
     for part in (
@@ -114,7 +114,7 @@ def test_a_service_that_is_down_is_told_on_the_overview(site: Site) -> None:
     assert "The service db is exited" in site.get("/").text
     assert "1 of 1 services is down" in site.get("/services").text
     assert 'gitship_service_up{engine="postgres",service="db"} 0.0' in site.get("/metrics").text
-    site.store.begin_task(service, "restart", "ada")  # somebody sees to it
+    site.store.begin_task(service.subject, "restart", "ada")  # somebody sees to it
     wait_until(lambda: "The service db" not in site.get("/").text, 10, "the warning is gone")
 
 
@@ -140,7 +140,7 @@ def test_an_open_page_is_told_when_a_task_begins_prints_and_ends(site: Site) -> 
     service = site.service("db")
     with site.stream("/services/db/changes?after=0") as stream:
         stream.until("changed")
-        task = site.store.begin_task(service, "restart", "ada")
+        task = site.store.begin_task(service.subject, "restart", "ada")
         stream.until("changed")
         site.store.end_task(task.id, TaskState.DONE)
         stream.until("changed")
