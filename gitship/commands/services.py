@@ -96,6 +96,7 @@ def list_services(*, context: Ctx, format: Format = "table") -> None:
         Column("kept", "data that `services:rollback` can go back to, each with its version and end"),
         Column("created_at", "when it was made"),
         Column("last_backup", "when its newest verified backup was made, null if there is none"),
+        Column("upgrade", "what it can be upgraded to, as far as this machine knows; null if there is nothing"),
         Column("last_task", "what was done to it last, and its result"),
     ),
     one=True,
@@ -125,6 +126,7 @@ def info(name: ServiceName, /, *, context: Ctx, format: Format = "table") -> Non
         "kept": [f"{old.version} until {_day(old.until)}" for old in context.operations.services.kept(service)],
         "created_at": moment(service.created_at),
         "last_backup": moment(verified.started_at) if verified else None,
+        "upgrade": now.upgrade.why if now.upgrade else None,
         "last_task": _last_task(context, service),
     }
     show_one(context, row, format)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gitship.appfiles import cron_schedule
 from gitship.backup.retention import Retention
 from gitship.errors import NotFound, UsageError
 from gitship.model import Identity
-from gitship.model.backups import BackupSchedule, BackupSubject, StoredTarget
+from gitship.model.backups import BackupSchedule, BackupSubject, StoredBackup, StoredTarget
 from gitship.operations.service_backups import BackupsOfServices
 from gitship.operations.shared import Shared
 from gitship.services.overdue import newest_verified, overdue
@@ -26,6 +27,11 @@ class ScheduleStatus:
     next_at: float | None
     last_verified: float | None
     overdue: bool
+
+    @property
+    def look(self) -> str:
+        """Green only while the newest proof is young enough."""
+        return "down" if self.overdue else "live" if self.last_verified is not None else "stopped"
 
 
 class BackupSchedules:
@@ -68,6 +74,10 @@ class BackupSchedules:
                 )
             )  # fmt: skip
         return found
+
+    def overdue(self, schedule: BackupSchedule, backups: Sequence[StoredBackup]) -> bool:
+        """Whether none of ``backups``, its subject's, was verified in twice its interval."""
+        return overdue(schedule, backups, self._timezone, time.time()) is not None
 
     def remove(self, subject: BackupSubject, schedule_id: int, by: Identity) -> BackupSchedule:
         with self._store.acting_on_subject(subject, by):

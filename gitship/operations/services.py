@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from gitship.errors import AlreadyThere, Conflict, GitshipError, NotFound, UsageError, nearest
@@ -11,20 +10,11 @@ from gitship.model import App, Container, Identity
 from gitship.model.services import ALIAS, LinkState, Service, ServiceLink, ServiceTask, ServiceVolume
 from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.service_apps import LinkedApps
+from gitship.operations.service_status import ServiceStatus, status
 from gitship.operations.shared import Shared
 from gitship.services.engine_file import ServiceEngine
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """How a service is now. ``status`` is Docker's word, or "missing"; figures are None when it does not tell them."""
-
-    status: str
-    connections: float | None = None
-    size_bytes: float | None = None
-    memory_bytes: int | None = None
 
 
 class BackingServices:
@@ -67,22 +57,13 @@ class BackingServices:
         return [(self._store.service(link.service_id), link) for link in links]
 
     def status(self, service: Service, *, deep: bool = False) -> ServiceStatus:
-        """``deep`` asks the server itself, too. Raises nothing for a service that is down."""
-        try:
-            state = self._engine.inspect(service.container) if service.container else None
-        except NotFound:
-            state = None
-        if state is None:
-            return ServiceStatus("missing" if service.container else str(service.state))
-        figures: dict[str, float] = {}
-        if deep and state.status == "running":
-            try:
-                figures = self._room.containers.figures(service, state.id)
-            except GitshipError:
-                return ServiceStatus("unresponsive")
-        usage = self._engine.usage(state.id) if state.status == "running" else None
-        memory = usage.memory_bytes if usage is not None else None
-        return ServiceStatus(state.status, figures.get("connections"), figures.get("size_bytes"), memory)
+        """As ``service_status.status``."""
+        return status(self._engine, self._room, service, deep=deep)
+
+    def keeps_data(self, service: Service) -> bool:
+        """False when its engine has nothing to back up."""
+        engine = self._room.catalog().engines.get(service.engine)
+        return engine is None or engine.dump is not None
 
     def kept(self, service: Service) -> list[ServiceVolume]:
         """What can be gone back to, the newest last."""

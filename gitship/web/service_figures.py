@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gitship.errors import GitshipError
 from gitship.model.services import Service
 from gitship.operations.operations import Operations
-from gitship.operations.services import ServiceStatus
+from gitship.operations.service_status import ServiceStatus
 from gitship.store import Store
 from gitship.web.live_updates import LiveUpdates
 

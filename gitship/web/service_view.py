@@ -10,11 +10,32 @@ from gitship.deploy.deploy_json import iso
 from gitship.model import App, Identity
 from gitship.model.services import Service, ServiceLink, ServiceState, ServiceTask
 from gitship.operations.operations import Operations
-from gitship.operations.services import ServiceStatus
+from gitship.operations.service_status import ServiceStatus
+from gitship.services.overdue import newest_verified
 from gitship.store import Store
 from gitship.web.service_figures import ServiceFigures
 
 RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProof:
+    """``verified_at`` is when its newest verified backup was made, None if there is none (epoch seconds).
+
+    ``kept`` is False for an engine that keeps nothing to back up.
+    """
+
+    verified_at: float | None = None
+    overdue: bool = False
+    scheduled: bool = False
+    kept: bool = True
+
+    @property
+    def look(self) -> str:
+        """Green only when it was verified within twice the interval of each of its schedules."""
+        if self.overdue or (self.kept and self.verified_at is None and not self.scheduled):
+            return "down"
+        return "live" if self.verified_at is not None and self.scheduled else "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +47,7 @@ class ServiceView:
     figures: ServiceStatus
     links: tuple[tuple[App, ServiceLink], ...]
     task: ServiceTask | None
+    backup: ServiceProof
 
     @property
     def up(self) -> bool:
@@ -56,6 +78,9 @@ class ServiceView:
             "size_bytes": None if figures.size_bytes is None else round(figures.size_bytes),
             "memory_used_bytes": figures.memory_bytes,
             "memory_bytes": service.memory_bytes,
+            "verified_backup_at": iso(self.backup.verified_at) if self.backup.verified_at is not None else None,
+            "backup_overdue": self.backup.overdue,
+            "upgrade": {"version": figures.upgrade.version, "due": figures.upgrade.same} if figures.upgrade else None,
             "created_at": iso(service.created_at),
             "links": [
                 {"app": app.name, "alias": link.alias, "read_only": link.read_only, "link_state": link.state.value}
@@ -90,5 +115,17 @@ def views(
         seen = [(apps[k.app_id], k) for k in links if k.app_id in apps and (by is None or by.sees(k.app_id))]
         status = figures.of(service)
         state = status.status if service.state is ServiceState.READY else service.state.value
-        found.append(ServiceView(service, state, status, tuple(seen), tasks.get(service.id)))
+        proof = _proof(store, operations, service)
+        found.append(ServiceView(service, state, status, tuple(seen), tasks.get(service.id), proof))
     return found
+
+
+def _proof(store: Store, operations: Operations, service: Service) -> ServiceProof:
+    backups, schedules = store.backups(service.subject), store.backup_schedules(service.subject)
+    newest = newest_verified(backups)
+    return ServiceProof(
+        newest.started_at if newest else None,
+        any(operations.backup_schedules.overdue(schedule, backups) for schedule in schedules),
+        bool(schedules),
+        operations.services.keeps_data(service),
+    )

@@ -11,6 +11,7 @@ from gitship.https.app_https import HostStatus
 from gitship.https.sites import is_status_page, word
 from gitship.model import STATUS_PAGE, CertificateSource, Container, Deploy, DeployState, Site
 from gitship.observe.app_state import AppState
+from gitship.operations.backup_schedules import ScheduleStatus
 from gitship.operations.ps import CRASH_LOOP
 from gitship.store import Store
 from gitship.web import usage
@@ -53,6 +54,18 @@ def of_services(views: Iterable[ServiceView]) -> list[Warning]:
         Warning(f"The service {view.service.name} is {view.state}", f"services:info {view.service.name}")
         for view in views
         if view.down
+    ]
+
+
+def of_backups(schedules: Iterable[ScheduleStatus]) -> list[Warning]:
+    """Which are overdue."""
+    return [
+        Warning(
+            f"{one.schedule.subject.name} has no verified backup at {one.schedule.target} in twice the interval",
+            f"backups:list {one.schedule.subject.name}",
+        )
+        for one in schedules
+        if one.overdue
     ]
 
 

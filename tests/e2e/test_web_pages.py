@@ -13,6 +13,7 @@ from gitship import docs
 from gitship.deploy import output
 from gitship.deploy.journal import DeployJournal
 from gitship.model import DeployState
+from gitship.model.backups import WHOLE_SERVER, BackupState, BackupSubject, SubjectKind
 from gitship.model.services import ServiceVolume, TaskState, VolumeUse
 from tests.bench.web import full_site
 from tests.e2e.browser import axe_source, chromium, violations
@@ -31,17 +32,35 @@ def site(module_base: Path) -> Iterator[Site]:
     site.memory.facts.states = dict.fromkeys(ids, "exited")
     for name in ("db", "a-service-with-a-very-long-name-of-its-own", "down"):
         service = site.service(name, "app-003", "app-007", "app-011")
-        task = site.store.begin_task(service, "upgrade", "ada")
+        task = site.store.begin_task(service.subject, "upgrade", "ada")
         site.store.end_task(task.id, TaskState.FAILED, "the image cannot be pulled: no such host", "try again later")
         log = site.settings.data_dir / "service-tasks" / f"{task.id}.log"
         log.parent.mkdir(exist_ok=True)
         log.write_text("-----> Pulling docker.io/library/postgres:17\n !     failed\n")
         site.store.note_volume(ServiceVolume(f"{name}-old", service.id, VolumeUse.KEPT, "16", "i", "i", 1.0, 2e9))
     site.memory.engine.services_down[service.container] = "exited"
+    with_backups(site)
     site.server.start()
     yield site
     site.server.stop()
     site.store.close()
+
+
+def with_backups(site: Site) -> None:
+    """One that is late, one that is well, and one that has only begun."""
+    target = site.store.add_backup_target("a-target-of-a-long-name", "directory", "/mnt/backups", {}, "", "ada")
+    db = site.store.find_service("db")
+    assert db is not None
+    volume = BackupSubject(SubjectKind.VOLUME, site.store.app("app-003").id, "uploaded-pictures")
+    for subject, hours in ((db.subject, 1), (volume, 100), (WHOLE_SERVER, 0)):
+        schedule = site.store.add_backup_schedule(subject, target, "0 3 * * *", "7d,4w,6m", "ada")
+        if hours:
+            site.store.change_backup_schedule(schedule.id, created_at=1.0)
+            backup = site.store.begin_backup(
+                subject, target, "ada", engine="", version="", schedule=None, encrypted=True
+            )
+            at = time.time() - hours * 3600
+            site.store.change_backup(backup.id, state=BackupState.VERIFIED, started_at=at, verified_at=at)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +95,7 @@ def test_pages_full_of_figures_fit_their_width_and_axe_finds_no_fault(site: Site
         ("/apps/app-007", WIDE, True, True), ("/apps/app-007?span=month", PHONE, False, True),
         ("/apps/app-003/actions/purge", PHONE, True, True), ("/services", WIDE, False, True),
         ("/services", PHONE, True, True), ("/services/db", WIDE, True, True),
+        ("/backups", WIDE, True, True), ("/backups", PHONE, False, True),
         ("/services/a-service-with-a-very-long-name-of-its-own", PHONE, False, True),
         ("/services/db/logs", PHONE, True, True), ("/api", PHONE, False, True),
     ):  # fmt: skip
@@ -98,7 +118,7 @@ def test_services_are_a_link_away_and_their_pages_go_on_by_themselves(site: Site
     page.evaluate("window.sameDocument = true")
     service = site.store.find_service("db")
     assert service is not None
-    task = site.store.begin_task(service, "restart", "bob")
+    task = site.store.begin_task(service.subject, "restart", "bob")
     expect(page.get_by_text("by bob").first).to_be_visible()
     site.store.end_task(task.id, TaskState.DONE)
     expect(page.locator("section.cause")).to_have_count(0)  # the failed one is not the last any more

@@ -75,8 +75,10 @@ def everything(settled: World) -> World:
     world.ok("web:token", "grafana")
     service = world.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
     target = world.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
-    world.store.begin_backup(service, target, "ada", schedule=None, encrypted=True)
-    world.store.add_backup_schedule(service, target, "0 3 * * *", "7d", "ada")
+    world.store.begin_backup(
+        service.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True
+    )
+    world.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada")
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, HookPoint.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)

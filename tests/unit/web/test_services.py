@@ -8,6 +8,7 @@ import time
 
 from gitship.engine.types import LogLine
 from gitship.model import Role
+from gitship.model.backups import WHOLE_SERVER, BackupState, BackupSubject, SubjectKind
 from gitship.model.services import TaskState
 from gitship.web import service_figures
 from tests.unit.web.conftest import Site
@@ -176,3 +177,56 @@ def test_a_log_that_is_open_ends_when_the_key_loses_its_right(site: Site) -> Non
         )
         assert link.id
         assert stream.next() is None
+
+
+def test_the_last_verified_backup_is_green_only_while_it_is_young_enough(site: Site) -> None:
+    db = site.service("db")
+    site.service("cache")
+    target = site.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    schedule = site.store.add_backup_schedule(db.subject, target, "0 3 * * *", "7d", "ada")
+    site.store.change_backup_schedule(schedule.id, created_at=1.0)
+    found = []
+    for hours, state in ((50, BackupState.VERIFIED), (2, BackupState.LISTED), (1, BackupState.VERIFIED)):
+        backup = site.store.begin_backup(
+            db.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True
+        )
+        site.store.change_backup(backup.id, state=state, started_at=time.time() - hours * 3600)
+        looks = re.findall(r'data-name="verified backup"><span class="state (\w+)', site.get("/services").text)
+        told = {one["name"]: one for one in site.get("/api/services").json()["services"]}
+        new = site.sign_in(f"vera-{hours}", Role.VIEWER)  # who has no page of a moment ago
+        late = "db has no verified backup at disk in twice the interval" in site.get("/", cookie=new).text
+        found.append((looks, told["db"]["backup_overdue"], late))
+    assert found == [(["down", "down"], True, True), (["down", "down"], True, True), (["down", "live"], False, False)]
+    assert told["cache"]["verified_backup_at"] is None
+
+
+def test_schedules_of_services_volumes_and_the_server_have_a_page(site: Site) -> None:
+    go_live(site, "shop")
+    target = site.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    volume = BackupSubject(SubjectKind.VOLUME, site.store.app("shop").id, "data")
+    for subject in (site.service("db").subject, volume, WHOLE_SERVER):
+        site.store.add_backup_schedule(subject, target, "0 3 * * *", "7d", "ada")
+    told = site.get("/api/backups").json()["schedules"]
+    assert [(one["name"], one["kind"], one["overdue"]) for one in told] == [
+        ("db", "service", False), ("shop/data", "volume", False), ("server", "server", False),
+    ]  # fmt: skip
+    text = site.get("/backups").text
+    assert all(
+        part in text for part in ('<a href="/services/db">db</a>', "shop/data", '<span class="state stopped">none')
+    )
+    cookie = site.sign_in("sam", Role.DEPLOYER, ["shop"])
+    assert [one["name"] for one in site.get("/api/backups", cookie=cookie).json()["schedules"]] == ["shop/data"]
+    assert ">server<" not in site.get("/backups", cookie=cookie).text
+    metrics = site.get("/metrics", cookie="").text
+    assert 'gitship_backup_overdue{kind="volume",service="shop/data",target="disk"} 0.0' in metrics
+
+
+def test_a_newer_image_in_docker_makes_an_upgrade_due(site: Site) -> None:
+    service = site.service("db")
+    site.service("other")
+    site.store.change_service(service.id, image_id="sha256:of-before")
+    told = {one["name"]: one["upgrade"] for one in site.get("/api/services").json()["services"]}
+    assert told == {"db": {"version": "17", "due": True}, "other": {"version": "18", "due": False}}
+    text = site.get("/services").text
+    assert text.count("upgrade due") == 1 and text.count("18 is available") == 1
+    assert "services:upgrade db 17" in site.get("/services/db").text

@@ -27,6 +27,7 @@ from tests.unit.web.test_pages import fail, go_live
 OPEN = {"/healthz", "/metrics"}  # the latter because the tests ask from the server itself
 PATHS = [
     "/", "/api", "/api/apps", "/api/server", "/changes", "/sign-out", "/docs", "/docs/index.json", "/docs/volumes",
+    "/backups", "/api/backups",
     "/services", "/changes/services", "/api/services", "/services/{}", "/services/{}/changes", "/services/{}/logs",
     "/services/{}/logs/stream", "/api/services/{}", "/api/services/{}/logs",
     "/apps/{}", "/apps/{}/changes", "/apps/{}/logs", "/apps/{}/logs/stream",
@@ -328,8 +329,10 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
     site.memory.tally.take(f"{app.id} v1 hit 200 0.001 300\n{app.id} v1 miss 502 0.04 300\n".encode())
     service = site.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
     target = site.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
-    site.store.add_backup_schedule(service, target, "0 3 * * *", "7d", "ada")
-    backup = site.store.begin_backup(service, target, "ada", schedule=None, encrypted=True)
+    site.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada")
+    backup = site.store.begin_backup(
+        service.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True
+    )
     site.store.change_backup(backup.id, state=BackupState.VERIFIED, started_at=time.time() - 3 * 86_400)
     text = site.get("/metrics", cookie="").text
     for line in (
@@ -347,8 +350,8 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
         'gitship_container_restarts{app="shop",process="web"} 2.0',
         'gitship_container_restarts{app="shop",process="worker"} 0.0',
         'gitship_certificate_days{app="shop",source="acme"} 10.',
-        'gitship_backup_age_seconds{service="db"} 259',
-        'gitship_backup_overdue{service="db",target="disk"} 1.0',
+        'gitship_backup_age_seconds{kind="service",service="db"} 259',
+        'gitship_backup_overdue{kind="service",service="db",target="disk"} 1.0',
         "gitship_cpu_percent ",
         "gitship_memory_free_bytes ",
         "gitship_disk_free_bytes ",
