@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from tests.e2e import docker_cli
 from tests.e2e.services.images import IMAGES
 from tests.e2e.services.running import Started, started
 from tests.places import own_name
+from tests.waiting import wait_until
 
 VERSION = "15"
 
@@ -97,3 +99,28 @@ def test_a_password_is_in_no_log_and_no_error(server: Started) -> None:
     assert 'role "nobody_there" does not exist' in caught.value.message
     logged = docker_cli.docker(server.host, "logs", server.container)
     assert "Quiet-secret" not in logged + caught.value.message + "".join(caught.value.lines)
+
+
+def test_rows_are_counted_as_the_dump_has_them_however_busy_a_table_is(
+    server: Started, image: str, docker_host: str
+) -> None:
+    superuser(server, "CREATE TABLE busy AS SELECT n FROM generate_series(1, 10) n")
+    superuser(server, "ALTER DATABASE shop SET idle_in_transaction_session_timeout = '50ms'")
+    action, gone = server.engine.snapshot, threading.Event()
+    assert action is not None and server.engine.count is not None and server.engine.dump is not None
+    with server.actions.holding(server.container, action, server.values(), gone) as name:
+        values = server.values() | {"snapshot": name}
+        superuser(server, "INSERT INTO busy SELECT 1 FROM generate_series(1, 90); SELECT pg_sleep(0.2)")
+        counted = measures.counts(server.actions.output(server.container, server.engine.count, values, 60.0))
+        superuser(server, "DELETE FROM busy")
+        with server.actions.read(server.container, server.engine.dump, values, gone) as chunks:
+            dump = b"".join(chunks)
+    assert counted["public.busy"] == 10
+    assert measures.counts(server.do("count"))["public.busy"] == 0
+    superuser(server, "DROP TABLE busy; ALTER DATABASE shop RESET idle_in_transaction_session_timeout")
+    held = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+    wait_until(lambda: superuser(server, held) == "0", 20, "the snapshot is let go")
+    with started(docker_host, server.engine, server.version, image) as second:
+        second.do("create")
+        second.feed("restore", dump)
+        assert measures.counts(second.do("count")) == counted

@@ -58,3 +58,9 @@ def test_secrets_are_blanked() -> None:
     values = {"password": "S3cret-_", "root_password": "R00t", "login": "shop_1"}
     said = placeholders.blanked("login shop_1: S3cret-_ and R00t and S3cret-_", values)
     assert said == "login shop_1: *** and *** and ***"
+
+
+def test_what_names_a_snapshot_is_left_out_while_there_is_none() -> None:
+    words = ("pg_dump", "--snapshot={snapshot}", "{database}")
+    assert list(placeholders.wanted(words, {})) == ["pg_dump", "{database}"]
+    assert list(placeholders.wanted(words, {"snapshot": "00000003-0000001B-1"})) == list(words)

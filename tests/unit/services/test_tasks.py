@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from gitship.engine.timeouts import WaitInterrupted
 from gitship.errors import Conflict, GitshipError, ServiceError
 from gitship.model import GITSHIP
+from gitship.model.backups import WHOLE_SERVER, BackupState, BackupSubject, SubjectKind
 from gitship.model.services import Service, TaskState
 from gitship.services.tasks import INTERRUPTED, ServiceTasks, TaskJournal
 from gitship.store import Store
@@ -102,3 +104,47 @@ def test_a_stop_ends_what_waits_and_says_so(tasks: ServiceTasks, service: Servic
 
 def _until(event: threading.Event) -> None:
     assert event.wait(20)
+
+
+def test_what_was_done_to_what_is_gone_is_forgotten_with_its_log(
+    tasks: ServiceTasks, store: Store, service: Service, tmp_path: Path
+) -> None:
+    there = store.create_service("there", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
+    app = store.create_app("shop")
+    subjects = [service.subject, there.subject, BackupSubject(SubjectKind.VOLUME, app.id, "data"), WHOLE_SERVER]
+    done = [tasks.begin(subject, "backup", GITSHIP, lambda journal: journal.line("done")) for subject in subjects]
+    wait_until(lambda: not any(tasks.running(subject) for subject in subjects))
+    (tmp_path / "tasks" / "999.log").write_text("of a task that is forgotten already\n")
+
+    def logs() -> set[int]:
+        return {int(path.stem) for path in (tmp_path / "tasks").glob("*.log")}
+
+    tasks.prune(time.time() + 31 * 86_400)
+    assert logs() == {task.id for task in done}  # all are there yet
+    store.delete_service(service.id)
+    store.delete_app(app.id)
+    tasks.prune(time.time() + 29 * 86_400)
+    assert logs() == {task.id for task in done}
+    tasks.prune(time.time() + 31 * 86_400)
+    assert logs() == {done[1].id, done[3].id}
+    assert store.service_tasks(service.id) == []
+
+
+def test_failed_attempts_of_what_is_gone_are_forgotten_and_what_can_be_restored_is_not(
+    store: Store, service: Service
+) -> None:
+    target = store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    made = [
+        store.begin_backup(service.subject, target, "ada", engine="", version="", schedule=None, encrypted=True).id
+        for _ in range(3)
+    ]
+    store.change_backup(made[0], state=BackupState.FAILED, finished_at=100.0)
+    store.change_backup(made[1], state=BackupState.FAILED, finished_at=100.0, left_there=True)  # removed first
+    store.change_backup(made[2], state=BackupState.VERIFIED, finished_at=100.0, sha256="a" * 64)
+    store.prune_backups(200.0)
+    assert len(store.backups()) == 3
+    store.delete_service(service.id)
+    store.prune_backups(50.0)
+    assert len(store.backups()) == 3
+    store.prune_backups(200.0)
+    assert [backup.id for backup in store.backups()] == [made[2], made[1]]
