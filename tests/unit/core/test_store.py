@@ -236,6 +236,35 @@ def test_a_schema_is_carried_forward_whole_or_not_at_all(tmp_path: Path, monkeyp
         assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'newer'").fetchone() == (0,)
 
 
+def test_backups_of_services_of_before_others_had_any_are_carried_forward(tmp_path: Path) -> None:
+    path, before = tmp_path / "old.db", next(n for n, m in enumerate(MIGRATIONS) if "schedules_of_services" in m)
+    with sqlite3.connect(path) as db:
+        db.executescript(f"BEGIN; {';'.join(MIGRATIONS[:before])}; PRAGMA user_version = {before}; COMMIT;")
+        db.execute(
+            "INSERT INTO services VALUES (7, 'db', 'postgres', '17', 'i', '', 'ready', 1, 'db', 'x', '', '', NULL,"
+            " NULL, 1.0, NULL, '')"
+        )
+        db.execute("INSERT INTO backup_targets VALUES (2, 'disk', 'directory', '/mnt', '{}', '', 'ada', 1.0)")
+        db.execute("INSERT INTO backup_schedules VALUES (3, 7, 2, '@daily', '7d', 'ada', 1.0, 2.0, NULL)")
+        db.execute(
+            "INSERT INTO service_backups (id, service_id, service, number, engine, version, target_id, encrypted,"
+            " state, by, schedule, started_at) VALUES (9, 7, 'db', 4, 'postgres', '17', 2, 1, 'verified', 'ada', 3, 5.0)"
+        )
+        db.execute(
+            "INSERT INTO service_tasks (id, service_id, service, kind, by, state, started_at) VALUES"
+            " (11, 7, 'db', 'backup', 'ada', 'done', 5.0)"
+        )
+    with closing(Store(path)) as store:
+        service = store.service(7)
+        [schedule], [backup], [task] = store.backup_schedules(), store.backups(), store.service_tasks(7)
+        assert {one.subject for one in (schedule, backup, task)} == {service.subject}
+        assert (schedule.id, schedule.target, schedule.subject.name, schedule.keep) == (3, "disk", "db", "7d")
+        assert (backup.id, backup.number, backup.label, backup.schedule) == (9, 4, "backup 4 of db", 3)
+        assert (task.id, task.kind, store.last_verified(service.subject)) == (11, "backup", backup)
+        store.delete_service(7)
+        assert store.backup_schedules() == [] and store.backups() == [backup]
+
+
 def test_certificates_of_before_the_status_page_had_any_are_carried_forward(tmp_path: Path) -> None:
     path, before = tmp_path / "old.db", next(n for n, m in enumerate(MIGRATIONS) if "certificates_of_apps" in m)
     with sqlite3.connect(path) as db:
