@@ -27,8 +27,8 @@ AtTarget = Annotated[
 ]
 Number = Annotated[int | None, Parameter(name="NUMBER", help="the backup's number; the newest verified if not given")]
 NoVerify = Annotated[bool, Parameter(name="--no-verify", help="don't restore it for a proof")]
-SubjectName = Annotated[str, Parameter(name="NAME", help="a service, a volume as APP/VOLUME, or server for all of it")]
-OneSubject = Annotated[str | None, Parameter(name="NAME", help="only of this service, volume or the server")]
+SubjectName = Annotated[str, Parameter(name="SUBJECT", help="a service, APP/VOLUME, or server for all of it")]
+OneSubject = Annotated[str | None, Parameter(name="SUBJECT", help="only of this service, volume or the server")]
 
 
 def named(context: Context, name: str) -> BackupSubject:
@@ -103,7 +103,7 @@ def list_backups(
         if name is not None and not rows:
             subject = named(context, name)
             rows = [_row(backup) for backup in backups if backup.subject == subject]  # under an earlier name of the app
-    show(context, rows, format, empty="no backups; to make one: backups:run NAME")
+    show(context, rows, format, empty="no backups; to make one: backups:run SERVICE, APP/VOLUME or server")
 
 
 def _row(backup: StoredBackup) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def verify(name: SubjectName, number: Number = None, /, *, context: Ctx, detach:
     ),
 )
 def restore(
-    name: Annotated[str, Parameter(name="NAME", help="a service, or APP/VOLUME; with --from the backup's key")],
+    name: Annotated[str, Parameter(name="SUBJECT", help="a service, or APP/VOLUME; with --from the backup's key")],
     number: Number = None, /, *, context: Ctx,
     new: Annotated[str, Parameter(name="--as", metavar="NEW", help="the new service or volume; also APP/VOLUME")],
     from_: Annotated[str | None, Parameter(name="--from", metavar="TARGET", help="a backup at this target")] = None,

@@ -84,7 +84,7 @@ def schedules(name: OneSubject = None, /, *, context: Ctx, format: Format = "tab
         for one in context.operations.backup_schedules.all(context.identity)
         if only is None or one.schedule.subject == only
     ]
-    show(context, rows, format, empty="no schedules; to add one: backups:schedule NAME '0 3 * * *'")
+    show(context, rows, format, empty="no schedules; to add one: backups:schedule SUBJECT '0 3 * * *'")
 
 
 @command(

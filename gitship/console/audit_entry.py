@@ -26,6 +26,7 @@ log = logging.getLogger("gitship.audit")
 MOST_CHARS = 200  # of the names that were typed
 CUT = "ended: the key is no longer allowed to"
 APP_NAMES = {"APP", "TO_APP", "--app"}
+SUBJECT = "SUBJECT"  # of a backup: an app's volume is APP/VOLUME
 
 
 class SessionAuditEntry:
@@ -73,16 +74,18 @@ def apps_typed(command: Command, tokens: tuple[str, ...]) -> str:
 
 def apps_named(command: Command, arguments: Mapping[str, Any]) -> str:
     """The apps that the command's parsed arguments name."""
-    return ", ".join(name for p in _app_parameters(command) for name in _texts(arguments.get(p)))
+    apps = [name for p in _parameters(command, APP_NAMES) for name in _texts(arguments.get(p))]
+    subjects = [name for p in _parameters(command, {SUBJECT}) for name in _texts(arguments.get(p))]
+    return ", ".join([*apps, *(name.partition("/")[0] for name in subjects if name.count("/") == 1)])
 
 
-def _app_parameters(command: Command) -> list[str]:
+def _parameters(command: Command, names: set[str]) -> list[str]:
     hints = get_type_hints(command.handler, include_extras=True)
     return [
         name
         for name, hint in hints.items()
         for mark in getattr(hint, "__metadata__", ())
-        if isinstance(mark, Parameter) and APP_NAMES & set(mark.name or ())
+        if isinstance(mark, Parameter) and names & set(mark.name or ())
     ]
 
 

@@ -80,7 +80,7 @@ def database(settings: Settings) -> Iterator[Finding]:
 
 def _backup(at: float | None, port: int) -> Finding:
     """The copies lie on the same disk: they are no backup."""
-    fix = f"back up to another machine: ssh -p {port} deploy@HOST server:backup > gitship.tar"
+    fix = f"to a target: backups:schedule server @daily; by hand: ssh -p {port} deploy@HOST server:backup > gitship.tar"
     if at is None:
         return warn("backup", "no backup yet", fix)
     age = time.time() - at

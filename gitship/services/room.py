@@ -91,7 +91,7 @@ def build(
     declared = DeclaredServices(store, tasks, new, lifecycle, links)
     objects = BackupObjects(store, core.settings)
     service_dumps = ServiceDumps(store, images, containers, volumes, lifecycle)
-    volume_backups = VolumeBackups(store, docker, volumes_of_apps)
+    volume_backups = VolumeBackups(store, docker, volumes_of_apps, core.settings.docker.min_free)
     sources: dict[SubjectKind, BackupSource] = {
         SubjectKind.SERVICE: service_dumps,
         SubjectKind.VOLUME: volume_backups,

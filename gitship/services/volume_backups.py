@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from gitship.appsettings import DISCARDED, VOLUME
+from gitship.disk.docker_space import ensure_for_images
 from gitship.engine import volume_archive
 from gitship.engine.interface import Engine
 from gitship.engine.volume_content import ContentList
@@ -22,9 +23,11 @@ from gitship.volumes.lifecycle import VolumeLifecycle
 class VolumeBackups:
     """A ``BackupSource``. Safe from any thread."""
 
-    def __init__(self, store: Store, engine: Engine, lifecycle: VolumeLifecycle) -> None:
+    def __init__(self, store: Store, engine: Engine, lifecycle: VolumeLifecycle, min_free_bytes: int) -> None:
         self._store = store
+        self._engine = engine
         self._volumes = engine.volumes
+        self._min_free_bytes = min_free_bytes
         self._lifecycle = lifecycle
 
     def about(self, subject: BackupSubject) -> BackupAbout:
@@ -35,8 +38,8 @@ class VolumeBackups:
     def reading(self, subject: BackupSubject, journal: TaskJournal) -> Iterator[BackupContent]:
         """While its app runs: a file that is written meanwhile is in it as far as it was written when it was read."""
         app = self._store.app_by_id(subject.owner)
-        listed = ContentList()
-        with self._lifecycle.moving(app), self._read(app, subject.volume, "", journal.gone) as chunks:
+        volume, listed = self._lifecycle.named(app, subject.volume), ContentList()
+        with self._lifecycle.moving(app), self._read(app, subject.volume, volume, journal.gone) as chunks:
             yield BackupContent(_whole(listed.noted(chunks), subject, app), lambda: _counts(listed))
 
     def verified(
@@ -44,7 +47,7 @@ class VolumeBackups:
     ) -> str:
         app, name = self._store.app_by_id(backup.subject.owner), backup.subject.volume
         with self._lifecycle.moving(app), self._lifecycle.filling(app, name) as made:
-            found = self._filled(app, name, made, stored, journal)
+            found = self._filled(app, name, made, stored, backup.counts, journal)
         return f"it was restored into a volume of its own: {compare(backup.counts, found, backup.label)}"
 
     def restore(
@@ -55,7 +58,7 @@ class VolumeBackups:
         with (
             self._lifecycle.claim(app, name), self._lifecycle.moving(app), self._lifecycle.filling(app, name) as made,
         ):  # fmt: skip
-            said = compare(wanted, self._filled(app, name, made, stored, journal), "the backup")
+            said = compare(wanted, self._filled(app, name, made, stored, wanted, journal), "the backup")
             with self._store.acting(app, by) as now:
                 self.ensure_new(now, name)
                 self._store.change_settings(now.id, VOLUME(name).to(made) | DISCARDED(made).to(None))
@@ -67,9 +70,11 @@ class VolumeBackups:
             raise Conflict(f"{app.name} has a volume '{name}' already", "choose another name with --as")
 
     def _filled(
-        self, app: App, name: str, made: str, stored: AbstractContextManager[Iterator[bytes]], journal: TaskJournal
-    ) -> RowCounts:
-        """What is in the new volume, read back from it."""
+        self, app: App, name: str, made: str, stored: AbstractContextManager[Iterator[bytes]], wanted: RowCounts,
+        journal: TaskJournal,
+    ) -> RowCounts:  # fmt: skip
+        """What is in the new volume, read back from it. Raises DeployError when Docker has no room for ``wanted``."""
+        ensure_for_images(self._engine, self._min_free_bytes + wanted.after.get("bytes", 0), "a copy of the volume")
         labels = self._lifecycle.labels(app, name)
         with journal.stage("Restoring the files"), stored as chunks:
             self._volumes.write(made, chunks, labels, journal.gone)
@@ -80,8 +85,7 @@ class VolumeBackups:
         return _counts(listed)
 
     def _read(self, app: App, name: str, volume: str, gone: threading.Event) -> AbstractContextManager[Iterator[bytes]]:
-        found = volume or self._lifecycle.named(app, name)
-        return self._volumes.read(found, self._lifecycle.labels(app, name), gone)
+        return self._volumes.read(volume, self._lifecycle.labels(app, name), gone)
 
 
 def compare(wanted: RowCounts, found: RowCounts, label: str) -> str:

@@ -42,7 +42,7 @@ WRITING = "while :; do busybox date >> /data/growing; done"
 class Bucket:
     """``kill_at_read`` ends gitship when the first byte of a backup is read back."""
 
-    s3: s3.S3Server
+    store: s3.S3Server
     server: Server
     kill_at_read: bool = False
     killed: threading.Event = field(default_factory=threading.Event)
@@ -55,7 +55,7 @@ class Bucket:
         return None
 
     def file(self, key: str) -> Path:
-        return self.s3.data / s3.BUCKET / s3.PREFIX / key
+        return self.store.data / s3.BUCKET / s3.PREFIX / key
 
 
 @pytest.fixture

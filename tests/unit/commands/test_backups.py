@@ -96,6 +96,13 @@ def test_what_comes_back_otherwise_is_not_verified(kept: World, monkeypatch: pyt
     assert backups(kept, "shop/data")[0]["state"] == "verified"
 
 
+def test_a_full_disk_says_nothing_about_a_backup(kept: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept.memory.engine, "free_bytes", lambda: kept.settings.docker.min_free + 755)
+    assert "a copy of the volume needs" in kept.run("backups:run", "shop/data").err  # 756 bytes
+    [row] = backups(kept, "shop/data")
+    assert row["state"] == "listed" and "not verified: only" in row["reason"]
+
+
 def test_a_file_that_shrinks_while_it_is_read_leaves_no_backup(kept: World, tmp_path: Path) -> None:
     name = docker_name(kept, "data")
     kept.memory.engine.volumes.content[name] = kept.memory.engine.volumes.content[name][:1000]  # as Docker stops then
@@ -153,6 +160,7 @@ def test_a_limited_key_has_the_volumes_of_its_apps(kept: World) -> None:
     shop, other = kept.store.app("shop"), kept.operations.apps.create("other", GITSHIP)
     run(kept, "shop/data")
     run(kept, "server")
+    assert [entry.app for entry in kept.store.audit() if entry.action == "backups:run"] == ["", "shop"]
     operations = kept.operations.service_backups
     seen = [operations.visible(Identity("ci", Role.DEPLOYER, apps=frozenset({app.id}))) for app in (shop, other)]
     assert [[backup.subject.name for backup in found] for found in seen] == [["shop/data"], []]

@@ -71,7 +71,8 @@ def with_app(command: Command, app: str) -> list[tuple[str, ...]]:
         name, *words = shlex.split(re.split(" [<>] ", example)[0])
         apps = apps_typed(command, tuple(words)).split(", ")
         if apps != [""]:
-            found.append((name, *(app if word in apps else word for word in words)))
+            of_app = re.compile(f"({'|'.join(map(re.escape, apps))})(/.*)?")  # a volume is APP/VOLUME
+            found.append((name, *(of_app.sub(rf"{app}\2", word) if of_app.fullmatch(word) else word for word in words)))
     return found
 
 

@@ -248,7 +248,8 @@ def test_backups_of_services_of_before_others_had_any_are_carried_forward(tmp_pa
         db.execute("INSERT INTO backup_schedules VALUES (3, 7, 2, '@daily', '7d', 'ada', 1.0, 2.0, NULL)")
         db.execute(
             "INSERT INTO service_backups (id, service_id, service, number, engine, version, target_id, encrypted,"
-            " state, by, schedule, started_at) VALUES (9, 7, 'db', 4, 'postgres', '17', 2, 1, 'verified', 'ada', 3, 5.0)"
+            " state, by, schedule, started_at)"
+            " VALUES (9, 7, 'db', 4, 'postgres', '17', 2, 1, 'verified', 'ada', 3, 5.0)"
         )
         db.execute(
             "INSERT INTO service_tasks (id, service_id, service, kind, by, state, started_at) VALUES"

@@ -112,6 +112,9 @@ class MemoryEngine(DockerEngine):
     def image_root(self) -> Path | None:
         return None
 
+    def free_bytes(self) -> int:
+        return 1 << 40
+
     def capacity(self) -> Capacity:
         return Capacity(cpus=2, memory_bytes=4 << 30, platforms=("linux/amd64", "linux/386"))
 
