@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gitship.appfiles import cron_schedule
 from gitship.backup.retention import Retention
 from gitship.errors import NotFound, UsageError
 from gitship.model import Identity
-from gitship.model.backups import BackupSchedule, BackupSubject, StoredBackup, StoredTarget
+from gitship.model.backups import BackupSchedule, BackupSubject, StoredTarget
 from gitship.operations.service_backups import BackupsOfServices
 from gitship.operations.shared import Shared
-from gitship.services.overdue import newest_verified, overdue
+from gitship.services.overdue import overdue
 from gitship.services.room import ServicesRoom
 
 LEAST_S = 600.0  # between two backups: a proof takes a server of its own
@@ -63,21 +63,20 @@ class BackupSchedules:
         for schedule in self._store.backup_schedules():
             if not self._sees(schedule.subject, by):
                 continue
-            backups = self._store.backups(schedule.subject)
-            newest = newest_verified(backups, schedule.target_id)
+            verified = self._store.verified_backups(schedule.subject)
             found.append(
                 ScheduleStatus(
                     schedule,
                     cron_schedule.following(schedule.schedule, self._timezone, max(now, schedule.seen_at)),
-                    newest.started_at if newest else None,
-                    overdue(schedule, backups, self._timezone, now) is not None,
+                    verified.get(schedule.target_id),
+                    overdue(schedule, verified, self._timezone, now) is not None,
                 )
             )  # fmt: skip
         return found
 
-    def overdue(self, schedule: BackupSchedule, backups: Sequence[StoredBackup]) -> bool:
-        """Whether none of ``backups``, its subject's, was verified in twice its interval."""
-        return overdue(schedule, backups, self._timezone, time.time()) is not None
+    def overdue(self, schedule: BackupSchedule, verified: Mapping[int, float]) -> bool:
+        """As ``overdue.overdue``, now."""
+        return overdue(schedule, verified, self._timezone, time.time()) is not None
 
     def remove(self, subject: BackupSubject, schedule_id: int, by: Identity) -> BackupSchedule:
         with self._store.acting_on_subject(subject, by):

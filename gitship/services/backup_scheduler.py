@@ -156,7 +156,7 @@ class BackupScheduler:
 
     def _tell_overdue(self, schedule: BackupSchedule, now: float) -> None:
         """Once, when it becomes so; again only after it was well in between."""
-        found = overdue(schedule, self._store.backups(schedule.subject), self._timezone, now)
+        found = overdue(schedule, self._store.verified_backups(schedule.subject), self._timezone, now)
         if found is None:
             if schedule.told_at is not None:
                 self._store.change_backup_schedule(schedule.id, told_at=None)

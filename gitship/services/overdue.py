@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gitship.appfiles import cron_schedule
-from gitship.model.backups import BackupSchedule, BackupState, StoredBackup
+from gitship.model.backups import BackupSchedule
 
 INTERVALS = 2  # of the schedule: by then a second one should have been verified
 LOOKED_AT = 10  # of the times that are to come: the longest gap counts, as from Friday to Monday
@@ -39,16 +39,9 @@ def interval_s(schedule: str, zone: str, now: float) -> float:
     return longest or MOST_S
 
 
-def newest_verified(backups: Iterable[StoredBackup], target_id: int | None = None) -> StoredBackup | None:
-    """Of all, or of those at a target."""
-    fit = [b for b in backups if b.state is BackupState.VERIFIED and target_id in (None, b.target_id)]
-    return max(fit, key=lambda backup: backup.started_at, default=None)
-
-
-def overdue(schedule: BackupSchedule, backups: Iterable[StoredBackup], zone: str, now: float) -> Overdue | None:
-    """None while all is well. ``backups`` are its subject's."""
-    newest = newest_verified(backups, schedule.target_id)
-    since = newest.started_at if newest is not None else schedule.created_at
+def overdue(schedule: BackupSchedule, verified: Mapping[int, float], zone: str, now: float) -> Overdue | None:
+    """None while all is well. ``verified`` are its subject's: when the newest was begun, by target."""
+    since = verified.get(schedule.target_id, schedule.created_at)
     if now - since <= INTERVALS * interval_s(schedule.schedule, zone, now):
         return None
-    return Overdue(schedule, since, newest is not None)
+    return Overdue(schedule, since, schedule.target_id in verified)

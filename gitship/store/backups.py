@@ -194,6 +194,14 @@ class BackupRecords(ServiceRecords, Webhooks):
         )  # fmt: skip
         return _backup(row) if row else None
 
+    def verified_backups(self, subject: BackupSubject) -> dict[int, float]:
+        """When its newest verified one was begun, by the target's id (epoch seconds)."""
+        rows = self._rows(
+            f"SELECT target_id, max(started_at) FROM backups WHERE {OF} AND state = ? GROUP BY target_id",
+            *subject.columns, BackupState.VERIFIED,
+        )  # fmt: skip
+        return dict(rows)
+
     def settle_backups(self) -> None:
         """What an earlier gitship was in the middle of has failed; what it may have left is to be removed."""
         with self.transaction() as db:

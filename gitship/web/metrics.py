@@ -23,7 +23,7 @@ from gitship.model.services import Service
 from gitship.model.traffic import LATENCY_BOUNDS_S, PER_DOUBLING, Traffic
 from gitship.model.uptime import DAY_S
 from gitship.observe.traffic import StoredStats
-from gitship.services.overdue import newest_verified, overdue
+from gitship.services.overdue import overdue
 from gitship.store import Store
 from gitship.web import service_view, usage
 from gitship.web.health import Health
@@ -203,12 +203,12 @@ class MetricsCollector(Collector):
         subjects = [service.subject for service in self._services_of_apps]
         schedules = [one for one in self._store.backup_schedules() if self._tells(one.subject)]
         for subject in dict.fromkeys([*subjects, *(schedule.subject for schedule in schedules)]):
-            backups = self._store.backups(subject)
-            if newest := newest_verified(backups):
-                age.add_metric([subject.name, subject.kind], now - newest.started_at)
+            verified = self._store.verified_backups(subject)
+            if verified:
+                age.add_metric([subject.name, subject.kind], now - max(verified.values()))
             own = sorted((one for one in schedules if one.subject == subject), key=lambda one: one.target)
             for target, found in itertools.groupby(own, key=lambda one: one.target):
-                tells = [overdue(schedule, backups, self._timezone, now) for schedule in found]
+                tells = [overdue(schedule, verified, self._timezone, now) for schedule in found]
                 late.add_metric([subject.name, subject.kind, target], int(any(tells)))
         yield age
         yield late

@@ -57,7 +57,7 @@ class OverviewPage(Page):
         statuses = Statuses(services.store, services.operations, services.health).of_all(apps)
         commits = await services.commits.of((s.app, s.live.commit) for s in statuses if s.live)
         found = warnings.of_apps(services.store, statuses, services.health) + warnings.of_services(backing)
-        found += warnings.of_backups(services.operations.backup_schedules.all(self.me))
+        found += warnings.of_backups(await self.in_background(services.operations.backup_schedules.all, self.me))
         if not self.me.limited:
             found = [*warnings.of_server(services.settings, services.health), *found]
         page = self.render_string(

@@ -11,7 +11,6 @@ from gitship.model import App, Identity
 from gitship.model.services import Service, ServiceLink, ServiceState, ServiceTask
 from gitship.operations.operations import Operations
 from gitship.operations.service_status import ServiceStatus
-from gitship.services.overdue import newest_verified
 from gitship.store import Store
 from gitship.web.service_figures import ServiceFigures
 
@@ -121,11 +120,10 @@ def views(
 
 
 def _proof(store: Store, operations: Operations, service: Service) -> ServiceProof:
-    backups, schedules = store.backups(service.subject), store.backup_schedules(service.subject)
-    newest = newest_verified(backups)
+    verified, schedules = store.verified_backups(service.subject), store.backup_schedules(service.subject)
     return ServiceProof(
-        newest.started_at if newest else None,
-        any(operations.backup_schedules.overdue(schedule, backups) for schedule in schedules),
+        max(verified.values(), default=None),
+        any(operations.backup_schedules.overdue(schedule, verified) for schedule in schedules),
         bool(schedules),
         operations.services.keeps_data(service),
     )
