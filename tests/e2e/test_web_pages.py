@@ -21,6 +21,7 @@ from tests.unit.web.conftest import Site
 
 pytestmark = pytest.mark.e2e
 
+FITS = "width => innerWidth == width && document.documentElement.scrollWidth <= width"
 WIDE, PHONE = (1400, 900), (360, 740)
 
 
@@ -113,7 +114,7 @@ def test_services_are_a_link_away_and_their_pages_go_on_by_themselves(site: Site
     expect(page.get_by_role("heading", level=1)).to_have_text("1 of 3 services is down")
     for width in (360, 700, 800, 1024, 1280, 1500):
         page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_function(FITS, arg=width)  # a frame later, perhaps
     page.get_by_role("link", name="db", exact=True).click()
     page.evaluate("window.sameDocument = true")
     service = site.store.find_service("db")
@@ -131,7 +132,7 @@ def test_the_overview_fits_every_width(site: Site, browser: Browser) -> None:
     page = opened(site, browser, "/")
     for width in (360, 700, 800, 1024, 1280, 1500):
         page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_function(FITS, arg=width)  # a frame later, perhaps
     page.context.close()
 
 
