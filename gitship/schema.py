@@ -1,6 +1,7 @@
 """Schema reader for JSON and TOML; errors name the file, the key and the nearest known key.
 
-Everything that people write is read with it: the server's settings, gitship.toml, app.json, the server's document.
+Everything that people write is read with it: the server's settings, gitship.toml, app.json, a Compose file, the
+server's document.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -23,6 +24,7 @@ _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # one line: nothin
 _HTTP_PATH = re.compile(r"/[!-~]*")
 _PERIODS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 MOST_BYTES = 64 << 10  # of a file: parsers take longer by the square of some of what can be in one
+MOST_SHOWN = 24  # of the keys that are known
 MOST_DURATION_S = 366 * 86_400
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -72,43 +74,61 @@ class Value:
     """``raw`` at ``path`` in ``file``, for instance "app.json" and "healthchecks.web[0].port".
 
     ``file`` may also be a command, ``path`` then what it calls the value. Every method raises ConfigError, of a command
-    UsageError, when the value is of another kind, or out of range.
+    UsageError, when the value is of another kind, or out of range. ``places`` are file and line of what is below, by
+    path, as far as its reader knows them: ``compose.yaml line 7``.
     """
 
     file: str
     path: str
     raw: Any
+    places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as errors name it."""
+        return self.places.get(self.path, self.file)
 
     def error(self, must: str, hint: str = "") -> GitshipError:
         """``app.json: healthchecks.web[0].port must be ...``; of a command, which whoever typed it knows, no name."""
         if _COMMAND.fullmatch(self.file):
             return UsageError(f"{self.path} {must}", hint or f"not {shortened(self.raw)}; see `help {self.file}`")
-        where = f"{self.file}: {self.path}" if self.path else self.file
+        where = f"{self.place}: {self.path}" if self.path else self.place
         return ConfigError(f"{where} {must}", hint or f"it is {shortened(self.raw)}")
 
     def table(self) -> dict[str, Value]:
         """By key; what is null counts as not there."""
+        return {name: value for name, value in self.entries().items() if value.raw is not None}
+
+    def entries(self) -> dict[str, Value]:
+        """By key, also what is null."""
         if not isinstance(self.raw, dict):
             if self.file.endswith(".json"):
                 raise self.error("must be an object")
+            if self.file.endswith((".yaml", ".yml")):
+                raise self.error("must be a mapping")
             raise self.error("must be a table", f"write it as [{self.path}]")
-        prefix = f"{self.path}." if self.path else ""
-        return {k: Value(self.file, f"{prefix}{_shown(k)}", v) for k, v in self.raw.items() if v is not None}
+        return {name: Value(self.file, path_below(self.path, name), v, self.places) for name, v in self.raw.items()}
 
     def known(self, keys: Iterable[str]) -> dict[str, Value]:
         """The table's values, none under another key than ``keys``."""
-        table, prefix = self.table(), f"{self.path}." if self.path else ""
+        table = self.table()
         for name, value in table.items():
             if name not in keys:
-                near = nearest(name, keys)
-                hint = f"did you mean '{prefix}{near}'?" if near else f"known: {', '.join(prefix + k for k in keys)}"
-                raise ConfigError(f"{self.file}: unknown key '{value.path}'", hint)
+                raise self.unknown(value, name, keys)
         return table
+
+    def unknown(self, value: Value, name: str, keys: Iterable[str]) -> GitshipError:
+        """``value`` stands under ``name``, which is none of ``keys``."""
+        prefix, near = f"{self.path}." if self.path else "", nearest(name, keys)
+        known = [prefix + key for key in keys]
+        more = f" and {len(known) - MOST_SHOWN} more" if len(known) > MOST_SHOWN else ""
+        hint = f"did you mean '{prefix}{near}'?" if near else f"known: {', '.join(known[:MOST_SHOWN])}{more}"
+        return ConfigError(f"{value.place}: unknown key '{value.path}'", hint)
 
     def items(self) -> list[Value]:
         if not isinstance(self.raw, list):
             raise self.error("must be a list")
-        return [Value(self.file, f"{self.path}[{n}]", v) for n, v in enumerate(self.raw)]
+        return [Value(self.file, f"{self.path}[{n}]", v, self.places) for n, v in enumerate(self.raw)]
 
     def text(self) -> str:
         """May be empty; never holds NUL or half a character."""
@@ -206,6 +226,11 @@ class Value:
             return parse(self.text())
         except ValueError as error:
             raise self.error(str(error)) from None
+
+
+def path_below(path: str, key: str) -> str:
+    """The path of what stands under ``key``."""
+    return f"{path}.{_shown(key)}" if path else _shown(key)
 
 
 def _shown(key: str) -> str:
