@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from gitship.errors import ConfigError, GitshipError, NotFound, nearest
+from gitship.engine import image_references
+from gitship.errors import ConfigError, GitshipError, NotFound, UsageError, nearest
 from gitship.schema import MOST_BYTES
 from gitship.services.engine_file import VERSION, ServiceEngine, read_engine
 
@@ -55,6 +57,29 @@ class EngineCatalog:
         if VERSION.fullmatch(version) and engine.major(version) in engine.versions:
             return engine, version
         raise NotFound(f"{engine.title} has no version '{version[:40]}' here", f"known: {', '.join(engine.versions)}")
+
+    def of_image(self, image: str) -> tuple[ServiceEngine, str] | None:
+        """The engine and version that an image as Docker names it is: `postgres:17-alpine`, `mysql:8` or `redis`.
+
+        None for an image of something else, by its digest, or of a version that is not known here.
+        """
+        try:
+            named = image_references.parse(image)
+        except UsageError:
+            return None
+        known = (
+            one for one in self.engines.values() if image_references.parse(one.image).repository == named.repository
+        )
+        engine = next(known, None)
+        if engine is None or named.digest:
+            return None
+        if VERSION.fullmatch(named.tag) and engine.major(named.tag) in engine.versions:
+            return engine, named.tag
+        numbers = re.match(r"[0-9]+(?:\.[0-9]+)*", named.tag)
+        if numbers is None:  # `latest`, `alpine`
+            return engine, engine.versions[0]
+        version = next((one for one in engine.versions if one.startswith(f"{numbers[0]}.")), None)
+        return (engine, version) if version else None
 
     def _no_engine(self, name: str) -> NotFound:
         if name in self.problems:

@@ -106,3 +106,26 @@ def test_an_own_file_stands_for_the_shipped_one_also_while_it_is_broken(tmp_path
 
 def test_a_directory_that_is_not_there_has_no_files(tmp_path: Path) -> None:
     assert EngineCatalog.load(tmp_path / "none") == CATALOG
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("postgres:17-alpine", ("postgres", "17-alpine")),
+        ("docker.io/library/postgres:16.2", ("postgres", "16.2")),
+        ("postgres", ("postgres", "18")),
+        ("redis:alpine", ("redis", "8")),
+        ("mysql:8", ("mysql", "8.4")),
+        ("mariadb:10-focal", ("mariadb", "10.11")),
+        ("valkey/valkey:8", ("valkey", "8")),
+        ("postgres:9.6", None),
+        ("mysql:5.7", None),
+        ("postgis/postgis:17-3.5", None),
+        ("registry.example.com/postgres:17", None),
+        (f"postgres@sha256:{'a' * 64}", None),
+        ("NOT AN IMAGE", None),
+    ],
+)
+def test_an_image_tells_its_engine_and_version(image: str, found: tuple[str, str] | None) -> None:
+    of_image = EngineCatalog.load(None).of_image(image)
+    assert (of_image and (of_image[0].name, of_image[1])) == found
