@@ -32,7 +32,7 @@ NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.ya
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in NAMES)
 DOT_ENV = ".env"
 PROFILES, EVERY_PROFILE = "COMPOSE_PROFILES", "*"
-MOST_SERVICES = 60
+MOST_SERVICES = 100
 NO_WEB: tuple[str, int | None] = ("", None)
 
 
@@ -187,6 +187,11 @@ def _mapped(
     once = {
         d.service for one in services.values() for d in one.depends_on if d.condition is Condition.COMPLETED
     } - engines.keys()
+    for one in services.values():
+        for dependency in one.depends_on:
+            if dependency.condition is Condition.COMPLETED and dependency.service in engines:
+                reason = f"must not wait for {dependency.service} to complete, which stays up"
+                found.add(one.value.entries()["depends_on"].error(reason, "write service_healthy"))
     staying = [one for name, one in services.items() if name not in engines and name not in once]
     web, port = found.attempt(NO_WEB, choose_web, staying, gitship.web, found, file)
     for name, one in services.items():

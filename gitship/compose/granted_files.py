@@ -44,7 +44,7 @@ class FileSources:
         return [self._grant(item) for item in value.items()]
 
     def _grant(self, value: Value) -> ComposeFile:
-        table = value.known(_GRANT) if isinstance(value.raw, dict) else {}
+        table = values.known(value, _GRANT) if isinstance(value.raw, dict) else {}
         source = table.get("source", value)
         name = values.line(source)
         if name not in self.files:

@@ -47,7 +47,7 @@ def read_ulimits(value: Value) -> dict[str, tuple[int, int]]:
         if name not in ULIMITS:
             raise one.error("is not a limit that apps set", f"known: {', '.join(ULIMITS)}")
         if isinstance(one.raw, dict):
-            both = one.known(("soft", "hard"))
+            both = values.known(one, ("soft", "hard"))
             if len(both) < 2:
                 raise one.error("must have soft and hard", f"for instance {name}: 20000")
             found[name] = (_count(both["soft"]), _count(both["hard"]))

@@ -162,8 +162,11 @@ class ComposeProcess:
 
     @property
     def stateful(self) -> bool:
-        """It writes to a volume: one container at a time, so stopped before the next starts."""
-        return any(not volume.read_only for volume in self.container.volumes)
+        """A program of others that keeps data: one container at a time, so stopped before the next starts.
+
+        What is built from the commit is written for several at once, as with `storage:mount`.
+        """
+        return self.build is None and any(not volume.read_only for volume in self.container.volumes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gitship.compose.service_keys import LOCAL
 from gitship.schema import Value
 
 _LONG = ("type", "source", "target", "read_only", "bind", "volume", "tmpfs", "image", "consistency")
+_VOLUME = ("nocopy", "subpath", "labels")
 _MODES = ("rw", "ro", "z", "Z", "cached", "delegated", "consistent", "nocopy")
 _SOCKETS = re.compile(r"(?:/var)?/run(?:/.*)?/(?:docker|containerd|podman)\.sock")
 _CLOCK = ("/etc/localtime", "/etc/timezone")
@@ -64,7 +65,7 @@ def _short(value: Value) -> WrittenMount:
 
 
 def _long(value: Value) -> WrittenMount:
-    table = value.known(_LONG)
+    table = values.known(value, _LONG)
     for key in ("type", "target"):
         if key not in table:
             raise value.error(f"must have a {key}", "for instance type: volume, source: data, target: /data")
@@ -73,19 +74,28 @@ def _long(value: Value) -> WrittenMount:
         raise values.refused(table["type"], f"a mount of type {kind[:20]} is not made", "write a volume or a tmpfs")
     options = []
     if kind == "tmpfs" and "tmpfs" in table:
-        for name, one in table["tmpfs"].known(("size", "mode")).items():
+        for name, one in values.known(table["tmpfs"], ("size", "mode")).items():
             octal = name == "mode" and isinstance(one.raw, int)
             options.append(f"{name}={one.raw:o}" if octal else f"{name}={values.size(one)}")
-    volume = table["volume"].known(("nocopy", "subpath", "labels")) if kind == "volume" and "volume" in table else {}
+    volume = (
+        values.known(table["volume"], ("nocopy", "subpath", "labels")) if kind == "volume" and "volume" in table else {}
+    )
     return WrittenMount(
         value,
         kind,
         values.line(table["source"]) if "source" in table else "",
         container_path(table["target"], values.line(table["target"])),
         "read_only" in table and values.flag(table["read_only"]),
-        Value.inside(volume["subpath"]) if "subpath" in volume else "",
+        _subpath(volume["subpath"]) if "subpath" in volume else "",
         ",".join(options),
     )
+
+
+def _subpath(value: Value) -> str:
+    path = posixpath.normpath(values.line(value))
+    if path.startswith(("/", "..")):
+        raise value.error("must be a path within the volume")
+    return "" if path == "." else path
 
 
 def read_mounts(

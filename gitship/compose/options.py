@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from gitship.appfiles.mounts import RESERVED, RESERVED_FILES
 from gitship.compose import values
 from gitship.compose.keys import Findings, by_name, honoured, read_keys
 from gitship.compose.model import ComposeHealthcheck, TemporaryDirectory
@@ -143,6 +144,7 @@ def container_path(value: Value, text: str) -> str:
     path = re.sub(r"/+", "/", text).rstrip("/")
     if not path.startswith("/") or len(path) > 1024 or not path.isprintable() or "/../" in f"{path}/":
         raise value.error("must be an absolute path in the container, below /", "for instance /data")
-    if f"{path}/".startswith(("/proc/", "/sys/", "/dev/")) and path != "/dev/shm":  # noqa: S108
+    below = any(f"{path}/".startswith(f"{root}/") for root in RESERVED)
+    if (below and path != "/dev/shm") or path in RESERVED_FILES:  # noqa: S108
         raise value.error(f"must not be {path}, which is the system's", "choose another path, for instance /data")
     return path

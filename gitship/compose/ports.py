@@ -64,7 +64,7 @@ def _short(value: Value) -> list[PublishedPort]:
 
 
 def _long(value: Value) -> list[PublishedPort]:
-    table = value.known(_KEYS)
+    table = values.known(value, _KEYS)
     if "target" not in table:
         raise value.error("must have a target", "the port in the container")
     host = None

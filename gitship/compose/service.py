@@ -152,7 +152,7 @@ def _environment(read: dict[str, Any], scope: ServiceScope, value: Value) -> tup
 
 def _env_file(entry: Value, scope: ServiceScope, service: Value) -> values.Pairs | None:
     """None when the file is not there and has to be. Raises ConfigError."""
-    table = entry.known(("path", "required", "format")) if isinstance(entry.raw, dict) else {"path": entry}
+    table = values.known(entry, ("path", "required", "format")) if isinstance(entry.raw, dict) else {"path": entry}
     if "path" not in table:
         raise entry.error("must have a path", "for instance path: ./web.env")
     raw = "format" in table and values.text(table["format"]) == "raw"
@@ -188,7 +188,7 @@ def _depends(value: Value, scope: ServiceScope) -> tuple[Dependency, ...]:
         return tuple(Dependency(name) for name in names if name is not None)
     found = []
     for name, one in value.entries().items():
-        table = one.known(("condition", "restart", "required")) if one.raw is not None else {}
+        table = values.known(one, ("condition", "restart", "required")) if one.raw is not None else {}
         required = "required" not in table or values.flag(table["required"])
         condition = Condition.STARTED
         if "condition" in table:

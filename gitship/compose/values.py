@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from decimal import Decimal
 
 from gitship.errors import ConfigError
@@ -140,6 +141,15 @@ def repository_path(value: Value, directory: str = "") -> str:
     if written.startswith(("/", "~")) or "://" in written:
         raise value.error("must be a path within the repository", "write it relative to this file")
     return Value(value.file, value.path, f"{directory or '.'}/{written}", value.places).inside()
+
+
+def known(value: Value, keys: Iterable[str]) -> dict[str, Value]:
+    """As ``Value.known``; what begins with `x-` is for others."""
+    table = {name: one for name, one in value.entries().items() if not name.startswith("x-")}
+    for name, one in table.items():
+        if name not in keys:
+            raise value.unknown(one, name, keys)
+    return {name: one for name, one in table.items() if one.raw is not None}
 
 
 def refused(value: Value, reason: str, way: str) -> ConfigError:
