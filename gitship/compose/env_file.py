@@ -54,13 +54,13 @@ def read_env(file: str, content: bytes, scope: Interpolation) -> dict[str, str |
 def read_raw(file: str, content: bytes) -> dict[str, str | None]:
     """`format: raw`: NAME=VALUE as they stand. Raises ConfigError."""
     found: dict[str, str | None] = {}
-    for number, line in enumerate(decode(file, content, MOST_BYTES).splitlines(), start=1):
+    for number, line in enumerate(decode(file, content, MOST_BYTES).split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.partition("=")
         if not name.strip() or re.search(r"\s", name.strip()):
             raise ConfigError(f"{file} line {number} does not begin with NAME=", "write NAME=VALUE")
-        found[name.strip()] = value if equals else None
+        found[name.strip()] = value.removesuffix("\r") if equals else None
     return found
 
 

@@ -77,9 +77,7 @@ def _long(value: Value) -> WrittenMount:
         for name, one in values.known(table["tmpfs"], ("size", "mode")).items():
             octal = name == "mode" and isinstance(one.raw, int)
             options.append(f"{name}={one.raw:o}" if octal else f"{name}={values.size(one)}")
-    volume = (
-        values.known(table["volume"], ("nocopy", "subpath", "labels")) if kind == "volume" and "volume" in table else {}
-    )
+    volume = values.known(table["volume"], _VOLUME) if kind == "volume" and "volume" in table else {}
     return WrittenMount(
         value,
         kind,

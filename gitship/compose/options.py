@@ -76,6 +76,15 @@ def read_capabilities(value: Value) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def read_dropped(value: Value) -> tuple[str, ...]:
+    """As Docker names them; ALL for all. Raises ConfigError."""
+    names = [values.text(item).strip().upper().removeprefix("CAP_") for item in value.items()]
+    for item, name in zip(value.items(), names, strict=True):
+        if not re.fullmatch(r"[A-Z][A-Z_]{1,30}", name):
+            raise item.error("must be a capability", "for instance NET_RAW, or ALL")
+    return tuple(dict.fromkeys(names))
+
+
 def read_sysctls(value: Value) -> dict[str, str]:
     """Raises ConfigError for one that is not known to be safe."""
     found = {}
@@ -92,6 +101,8 @@ def read_extra_hosts(value: Value) -> dict[str, tuple[str, ...]]:
     """Addresses by name. Raises ConfigError for the server's own."""
     found: dict[str, list[str]] = {}
     for one, name, address in _hosts(value):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name):
+            raise one.error("must be NAME=ADDRESS", 'for instance "somehost=162.242.195.82"')
         if address == HOST_GATEWAY:
             raise values.refused(one, "an app does not reach the server itself", "use a service's name; or remove it")
         try:
@@ -113,8 +124,6 @@ def _hosts(value: Value) -> Iterator[tuple[Value, str, str]]:
         name, separator, address = written.partition("=")
         if not separator:
             name, separator, address = written.partition(":")
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name):
-            raise one.error("must be NAME=ADDRESS", 'for instance "somehost=162.242.195.82"')
         yield one, name, address.strip("[]")
 
 

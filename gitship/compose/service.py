@@ -25,7 +25,7 @@ MOST_VARIABLES = 2_000
 MOST_ENV_FILES = 20  # of one service
 
 NETWORK = by_name(
-    honoured("aliases", "further names of the service", values.texts),
+    honoured("aliases", "further names of the service", lambda v: tuple(values.host_name(item) for item in v.items())),
     *ignored("all services of an app share its network", "priority", "gw_priority", "driver_opts", "interface_name"),
     *(
         refused(name, "gitship gives addresses itself", "use the service's name in its place")
@@ -176,6 +176,8 @@ def _links(value: Value, scope: ServiceScope) -> dict[str, str]:
     found = {}
     for item in value.items():
         service, _, alias = values.line(item).partition(":")
+        if alias:
+            values.host_name(Value(item.file, item.path, alias, item.places))
         if (known := _known(item, service, scope, required=True)) is not None:
             found[alias or service] = known
     return found

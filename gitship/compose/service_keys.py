@@ -9,6 +9,7 @@ from gitship.compose.keys import by_name, honoured, ignored, refused, silent
 from gitship.compose.limits import read_ulimits
 from gitship.compose.options import (
     read_capabilities,
+    read_dropped,
     read_extra_hosts,
     read_healthcheck,
     read_labels,
@@ -22,7 +23,6 @@ MOST_REPLICAS = 100
 LOCAL = "or give it `profiles: [local]`: then it starts on your own machine only"
 _SIGNAL = re.compile(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[0-9]{1,2}")
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,64}(?::[A-Za-z0-9_.-]{1,64})?")
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _HOSTS_NAMESPACE = "it would see into the server, or into other containers"
 _HARDWARE = "apps get no devices of the server"
 
@@ -36,12 +36,6 @@ def _signal(value: Value) -> str:
 def _user(value: Value) -> str:
     if not _USER.fullmatch(values.text(value)):
         raise value.error("must be USER or USER:GROUP, by name or number")
-    return values.text(value)
-
-
-def _hostname(value: Value) -> str:
-    if not _HOST.fullmatch(values.text(value)):
-        raise value.error("must be a host name")
     return values.text(value)
 
 
@@ -87,13 +81,13 @@ SERVICE = by_name(
     honoured("ulimits", "limits of a process, but for those of priority", read_ulimits),
     honoured("sysctls", "those of a container's own network that harm nobody", read_sysctls),
     honoured("cap_add", "capabilities that an admin has given to the app: `help capabilities`", read_capabilities),
-    honoured("cap_drop", "capabilities to go without", values.texts),
+    honoured("cap_drop", "capabilities to go without", read_dropped),
     honoured("stop_signal", "the signal that ends it", _signal),
     honoured("stop_grace_period", "time from the signal to SIGKILL", values.duration_s),
     honoured("user", "user and group that it runs as", _user),
     honoured("working_dir", "its working directory", _working_dir),
     honoured("read_only", "true: its root file system is read-only", values.flag),
-    honoured("hostname", "its host name", _hostname),
+    honoured("hostname", "its host name", values.host_name),
     honoured("extra_hosts", "further names in /etc/hosts", read_extra_hosts),
     honoured("networks", "`aliases` are further names; all services of an app share its network"),
     honoured("labels", "labels of its containers", read_labels),

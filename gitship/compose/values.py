@@ -20,6 +20,7 @@ _PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h|d|w)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kmgtp]?)i?b?", re.IGNORECASE)
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _YES, _NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 _SYNTAX = re.compile(r"""(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|[^|&;<>\\'"])*+[|&;<>]""", re.DOTALL)
 
@@ -39,6 +40,13 @@ def line(value: Value) -> str:
     """A text that people see. Raises ConfigError."""
     if not text(value).isprintable():
         raise value.error("must be one line of printable text")
+    return text(value)
+
+
+def host_name(value: Value) -> str:
+    """As Docker takes it, with `_`. Raises ConfigError."""
+    if not _HOST.fullmatch(text(value)):
+        raise value.error("must be a host name", "use letters, digits, '-', '_' and '.'")
     return text(value)
 
 
