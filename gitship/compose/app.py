@@ -33,6 +33,7 @@ OVERRIDES = tuple(name.replace(".y", ".override.y") for name in NAMES)
 DOT_ENV = ".env"
 PROFILES, EVERY_PROFILE = "COMPOSE_PROFILES", "*"
 MOST_SERVICES = 100
+MOST_UNSET = 20  # that are named
 NO_WEB: tuple[str, int | None] = ("", None)
 
 
@@ -273,10 +274,12 @@ def _process(service: ReadService, once: bool, found: Findings) -> ComposeProces
 
 
 def _unset(scope: Interpolation, off: Mapping[str, str], top: Value) -> tuple[ComposeNote, ...]:
-    """Variables that are nowhere, without those of services that do not start."""
+    """Variables that are nowhere, without those of services that do not start, in one line."""
     silent = {place for path, place in top.places.items() if any(path.startswith(f"services.{name}.") for name in off)}
-    return tuple(
-        ComposeNote(place, f"the variable {name} is not set: it is empty; to set it: config:set APP {name}=VALUE")
-        for name, place in scope.unset.items()
-        if place not in silent
-    )
+    unset = {name: place for name, place in scope.unset.items() if place not in silent}
+    if not unset:
+        return ()
+    names = [*unset][:MOST_UNSET]
+    more = f" and {len(unset) - len(names)} more" if len(unset) > len(names) else ""
+    way = f"to set one: config:set APP {names[0]}=VALUE"
+    return (ComposeNote(unset[names[0]], f"not set, and so empty: {', '.join(names)}{more}; {way}"),)

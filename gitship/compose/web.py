@@ -14,12 +14,14 @@ from gitship.model import WEB
 from gitship.schema import Value
 
 HTTP, HTTPS = 80, 443
+FRONTS = ("front", "web", "proxy", "nginx", "client")  # the browser's way in, where several have a port
 # Ports of the server that speak something else by custom: SSH, mail, names, queues, databases and debuggers.
 NOT_HTTP = frozenset({
     21, 22, 25, 53, 110, 143, 389, 465, 587, 636, 993, 995, 1025, 1433, 1521, 1883, 2181, 3306, 4222, 5005, 5432, 5671,
     5672, 5678, 6379, 6380, 7687, 8883, 9042, 9092, 9229, 9230, 9300, 11211, 27017, 27018, 33060,
 })  # fmt: skip
 NOBODY = "none"
+MOST_NAMED = 5  # ports of one service, in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,18 @@ def _most_likely(services: list[ReadService], file: str) -> ReadService | None:
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
-            raise _ambiguous(file, [s.name for s in candidates], candidates[0])
+            raise _ambiguous(file, [s.name for s in candidates], min(candidates, key=_unlikely))
     return None
 
 
 def _tcp(service: ReadService) -> list[PublishedPort]:
     """Those that may speak HTTP."""
     return [p for p in service.ports if p.protocol == "tcp" and (p.http or p.container not in NOT_HTTP)]
+
+
+def _unlikely(service: ReadService) -> int:
+    """0 for the one to propose, by its name: the first among equals."""
+    return 0 if any(word in service.name.lower() for word in FRONTS) else 1
 
 
 def _ambiguous(file: str, names: list[str], first: ReadService) -> GitshipError:
@@ -126,13 +133,12 @@ def _note_others(service: ReadService, port: int | None, web: bool, found: Findi
         reason = f"visitors reach no port of {other.protocol[:10]}"
         hint = "an app answers HTTP; other protocols need a server of their own"
         found.add(values.refused(other.value, reason, hint))
-    for other in service.ports:
-        if other.protocol != "tcp":
-            continue
-        if web and other.container == port:
-            continue
-        if web and (other.host == HTTPS or other.container == HTTPS):
-            found.note(other.value, "port 443", "is not opened: gitship does HTTPS itself", service.name)
-        else:
-            shown = f"port {other.host or other.container}"
-            found.note(other.value, shown, "is not opened on the server: other services reach it by name", service.name)
+    rest = [p for p in service.ports if p.protocol == "tcp" and not (web and p.container == port)]
+    if web and any(HTTPS in (p.host, p.container) for p in rest):
+        found.note(rest[0].value, "port 443", "is not opened: gitship does HTTPS itself", service.name)
+        rest = [p for p in rest if HTTPS not in (p.host, p.container)]
+    if rest:
+        numbers = [str(p.host or p.container) for p in rest]
+        more = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
+        text = "not opened on the server: other services reach it by its name"
+        found.note(rest[0].value, f"port {', '.join(numbers[:MOST_NAMED])}{more}", text, service.name)
