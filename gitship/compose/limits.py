@@ -20,7 +20,7 @@ DEPLOY = by_name(
     refused("mode", "a service runs on, in as many containers as `replicas` says",
         "a job: let others wait with `service_completed_successfully`; or write it into [cron] of gitship.toml",
         "replicated", "global"),
-    *ignored("a release is switched, watched and rolled back as a whole: `help deploys`", "update_config",
+    *ignored("a release is switched, watched and rolled back as a whole: `help rollbacks`", "update_config",
         "rollback_config"),
     *ignored("gitship restarts what ends", "restart_policy"),
     *ignored("gitship places containers itself", "placement", "endpoint_mode", "labels"),

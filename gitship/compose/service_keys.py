@@ -80,7 +80,7 @@ SERVICE = by_name(
     honoured("shm_size", "size of /dev/shm", values.size),
     honoured("ulimits", "limits of a process, but for those of priority", read_ulimits),
     honoured("sysctls", "those of a container's own network that harm nobody", read_sysctls),
-    honoured("cap_add", "capabilities that an admin has given to the app: `help capabilities`", read_capabilities),
+    honoured("cap_add", "capabilities that an admin has given to the app: `capabilities:add`", read_capabilities),
     honoured("cap_drop", "capabilities to go without", read_dropped),
     honoured("stop_signal", "the signal that ends it", _signal),
     honoured("stop_grace_period", "time from the signal to SIGKILL", values.duration_s),
