@@ -242,7 +242,7 @@ def test_backups_of_services_of_before_others_had_any_are_carried_forward(tmp_pa
         db.executescript(f"BEGIN; {';'.join(MIGRATIONS[:before])}; PRAGMA user_version = {before}; COMMIT;")
         db.execute(
             "INSERT INTO services VALUES (7, 'db', 'postgres', '17', 'i', '', 'ready', 1, 'db', 'x', '', '', NULL,"
-            " NULL, 1.0, NULL, '')"
+            " NULL, 1.0, NULL, '', '')"
         )
         db.execute("INSERT INTO backup_targets VALUES (2, 'disk', 'directory', '/mnt', '{}', '', 'ada', 1.0)")
         db.execute("INSERT INTO backup_schedules VALUES (3, 7, 2, '@daily', '7d', 'ada', 1.0, 2.0, NULL)")
