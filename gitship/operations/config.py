@@ -30,10 +30,10 @@ class Config:
         found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
         self._ensure_not_linked(found, changes)
-        if not restart or found.live_release is None or self._shared.stopped(found):
-            with self._store.acting(app, by):
+        with self._store.acting(app, by) as found:
+            if not restart or self._shared.nothing_runs(found):
                 self._store.replace_config(found.id, with_changes(self._store.config(found.id), changes))
-            return None
+                return None
         config = self._store.config(found.id)
         changed = dict(changes)
         if self._jobs.queue.running(found.id) is None:  # a deploy under way may be changing the very same names

@@ -56,13 +56,13 @@ class Ps:
         """None when nothing runs: the next deploy starts as many."""
         found = self._store.confirm(app, by)
         ensure_unlocked(self._store, found)
-        if found.live_release is None or self.stopped(found):
-            with self._store.acting(app, by):
+        with self._store.acting(app, by) as found:
+            if self._shared.nothing_runs(found):
                 self._store.set_scale(found.id, quantities)
-            return None
-        known = {p.type for p in self._store.release(found.live_release).processes}
+                return None
+        known = {p.type for p in self._store.release(found.live_release).processes} if found.live_release else None
         for type_ in quantities:
-            if type_ not in known:
+            if known is not None and type_ not in known:
                 raise NotFound(f"{found.name} has no process '{type_}'", f"it has: {', '.join(sorted(known))}")
         cause = "scale " + " ".join(f"{t}={n}" for t, n in quantities.items())
         return self._jobs.submit(found, Request(DeployKind.SCALE, cause, scale=dict(quantities)), by)

@@ -31,6 +31,12 @@ class Shared:
     def stopped(self, app: App) -> bool:
         return self.store.setting(app.id, STOPPED) is True
 
+    def nothing_runs(self, app: App) -> bool:
+        """True when what is set waits for the next deploy, which has not read it yet: none is under way."""
+        if app.live_release is not None and not self.stopped(app):
+            return False
+        return not any(deploy.app_id == app.id for deploy in self.store.unfinished_deploys())
+
     def publish_hosts(self, app: App) -> None:
         """Tells Varnish which host leads to which app, and whoever listens that this one is new or has changed."""
         settings = self.settings

@@ -74,7 +74,8 @@ class Storage:
         return rows + [Kept(name, volumes[name], None, size_bytes=sizes[name]) for name in sorted(idle)]
 
     def _live_mounts(self, app: App) -> tuple[Mount, ...]:
-        return self._store.release(app.live_release).mounts if app.live_release else ()
+        live = self._store.app_by_id(app.id).live_release
+        return self._store.release(live).mounts if live else ()
 
     # -- mounts: the settings to change, which `tuning.change` brings live
 

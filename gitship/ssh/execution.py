@@ -29,7 +29,7 @@ DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
 MAX_COLUMNS, MAX_ROWS = 1000, 1000
 MAX_TERM_CHARACTERS = 64
 CUT_GRACE_S = 2.0
-CUT = "your key may no longer do this: the command was stopped"
+CUT = "your key may no longer do this, or the app is gone: the command was stopped"
 # What `ssh` sends for a signal that ended or interrupted it (RFC 4254 section 6.9).
 ENDING_SIGNALS = frozenset({"INT", "TERM", "HUP", "QUIT", "KILL"})
 

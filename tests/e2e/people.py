@@ -67,8 +67,9 @@ class Person:
     def _break(self, app: str) -> None:
         what = self.rng.choice(list(BROKEN))
         env, extra = BROKEN[what]
-        commit, _ = self.storm.commit(app, env, extra)
-        self.storm.push(Act(self.name, app, what, must=Outcome.REFUSED), commit)
+        commit, version = self.storm.commit(app, env, extra)
+        act = Act(self.name, app, what, {"version": version, "stopped": False}, must=Outcome.REFUSED)
+        self.storm.push(act, commit)
 
     # -- commands
 
