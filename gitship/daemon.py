@@ -85,6 +85,7 @@ class Daemon:
             ssh,
             one_off.scheduler,
             services.scheduler,
+            services.archiver,
             operations,
             deploy,  # stops first: whoever waits for a deploy is told that it was canceled
         )

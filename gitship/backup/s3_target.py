@@ -105,6 +105,7 @@ class S3Target:
         found = self._listed(prefix)
         keys = {key for key, _, _ in found}
         objects = [entry for entry in found if targets.is_key(entry[0])]
+        keys -= {f"{key}{targets.SIDECAR}" for key in keys if key.endswith(targets.WAL)}
         with ThreadPoolExecutor(SIDECARS_AT_ONCE, thread_name_prefix="backup-hashes") as pool:
             hashes = list(
                 pool.map(

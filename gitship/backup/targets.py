@@ -27,6 +27,7 @@ _STYLES = ("path", "virtual")
 _FORMS = "give s3://BUCKET/PATH, a directory such as /var/backups/gitship, or restic:REPOSITORY"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")
+WAL = ".gz.age"  # a file of WAL: too many to look up the hash of each, and each proves itself when it is read
 SIDECAR = ".sha256"  # of an object whose hash is only known when all of it has been sent
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -17,7 +19,8 @@ from gitship.console.prompt import PromptInterrupted
 from gitship.errors import GitshipError, NotFound, UsageError
 from gitship.model import Role
 from gitship.model.backups import WHOLE_SERVER, BackupSubject, StoredBackup, SubjectKind
-from gitship.services.backup_objects import subject_of
+from gitship.services.backup_objects import is_base, subject_of
+from gitship.services.restorable import typed_time, written
 
 Target = Annotated[
     str | None, Parameter(name="--target", metavar="TARGET", help="where it goes; not needed if there is one target")
@@ -28,6 +31,7 @@ AtTarget = Annotated[
 Number = Annotated[int | None, Parameter(name="NUMBER", help="the backup's number; the newest verified if not given")]
 NoVerify = Annotated[bool, Parameter(name="--no-verify", help="don't restore it for a proof")]
 SubjectName = Annotated[str, Parameter(name="SUBJECT", help="a service, APP/VOLUME, or server for all of it")]
+At = Annotated[str | None, Parameter(name="--at", metavar="TIME", help="as it was at this time, or `now`")]
 OneSubject = Annotated[str | None, Parameter(name="SUBJECT", help="only of this service, volume or the server")]
 
 
@@ -77,6 +81,7 @@ def run(
         Column("number", "what other commands take; null for another server's"),
         Column("state", "running, uploaded, listed (size and SHA-256 agree), verified or failed; empty if unknown"),
         Column("engine", "what it is a dump of; empty for a volume"),
+        Column("base", "true for a base backup of a point in time", json_only=True),
         Column("version", "the engine's version; null if unknown", json_only=True),
         Column("target", "where it lies"),
         Column("bytes", "its size there", size),
@@ -113,6 +118,7 @@ def _row(backup: StoredBackup) -> dict[str, Any]:
         "number": backup.number,
         "state": str(backup.state),
         "engine": backup.engine,
+        "base": backup.is_base,
         "version": backup.version,
         "target": backup.target,
         "bytes": backup.bytes,
@@ -134,8 +140,9 @@ def _at(context: Context, target: str) -> list[dict[str, Any]]:
     for stored in reversed(context.operations.service_backups.at_target(found, context.identity)):
         kind, name, engine = subject_of(stored.key)
         unknown = {
-            "name": name, "kind": kind, "number": None, "state": "", "engine": engine, "version": None,
-            "target": found.name, "bytes": stored.bytes, "rows": None, "files": None,
+            "name": name, "kind": kind, "number": None, "state": "", "engine": engine,
+            "base": is_base(stored.key), "version": None, "target": found.name, "bytes": stored.bytes, "rows": None,
+            "files": None,
             "started_at": moment(stored.modified_at), "verified_at": None, "by": "", "reason": "", "key": stored.key,
             "sha256": stored.sha256,
         }  # fmt: skip
@@ -165,10 +172,14 @@ def verify(name: SubjectName, number: Number = None, /, *, context: Ctx, detach:
     details="Always into a new one: nothing is overwritten. `services:promote NEW APP` then leads an app to a service, "
     "in one deploy, and the service of before stays; for a volume, the commands that mount it are printed. With "
     "--from, a backup that lies at a target, also of what is gone: see `backups:list --target`. The whole server is "
-    "restored by `gitship restore`: see `help server-backup`.",
+    "restored by `gitship restore`: see `help server-backup`. With --at, a service as it was then: a time of today or "
+    "yesterday, or with a date, in the server's time zone unless it has another. It needs a schedule with "
+    "--point-in-time: see `backups:times`.",
     examples=(
         "backups:restore db --as db-restored",
         "backups:restore shop/data 12 --as data-monday",
+        "backups:restore db --at 14:02 --as db-before",
+        "backups:restore db --at 2026-12-01T14:02:30+01:00 --as db-before",
         "backups:restore --from offsite 4d1f0e.../db/2026-12-01T03-00-00Z-12.postgres.dump.age --as db",
     ),
 )
@@ -177,9 +188,19 @@ def restore(
     number: Number = None, /, *, context: Ctx,
     new: Annotated[str, Parameter(name="--as", metavar="NEW", help="the new service or volume; also APP/VOLUME")],
     from_: Annotated[str | None, Parameter(name="--from", metavar="TARGET", help="a backup at this target")] = None,
-    memory: Memory = None, detach: Detach = False,
+    at: At = None, memory: Memory = None, detach: Detach = False,
 ) -> None:  # fmt: skip
     backups = context.operations.service_backups
+    if at is not None:
+        if from_ is not None or number is not None:
+            raise UsageError("--at finds the backup itself", "leave out the number, or --from")
+        service = context.operations.services.named(name, context.identity)
+        time_of, where = typed_time(at, context.operations.backup_schedules.timezone, time.time())
+        found_at = backups.source_as_of(service, time_of, where, context.identity)
+        context.line(f"{service.name} as of {written(time_of, where)} ({written(time_of, UTC)})")
+        limit = memory_bytes(context, memory)
+        follow(context, backups.restore(found_at, new, context.identity, memory_bytes=limit), detach=detach)
+        return
     subject = None if from_ is not None else named(context, name)
     if subject is None:
         source = backups.source_at(context.store.backup_target_named(from_), name, context.identity)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 
 from gitship.config import Settings
 from gitship.doctor.report import Finding, Look, ok, warn
+from gitship.model.backups import BEHIND_S
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.overdue import INTERVALS, interval_s
 from gitship.store import integrity
@@ -17,6 +19,11 @@ _SCHEDULES = """
         t.name, s.schedule, s.created_at, (SELECT max(started_at) FROM backups b WHERE b.subject = s.subject
         AND b.owner = s.owner AND b.volume = s.volume AND b.target_id = s.target_id AND b.state = 'verified')
     FROM backup_schedules s JOIN backup_targets t ON t.id = s.target_id ORDER BY 1, 2
+"""
+_WAL = """
+    SELECT service, seen_at, opened_at, reason, EXISTS (SELECT 1 FROM backups b
+        WHERE b.archive_id = a.id AND b.as_of IS NOT NULL AND b.sha256 <> '')
+    FROM wal_archives a WHERE closed_at IS NULL ORDER BY service
 """
 _WITHOUT = """
     SELECT name, engine FROM services
@@ -29,8 +36,9 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
     if not settings.database.exists():
         return
     with integrity.opened(settings.database) as db:
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backups'").fetchone():
+        if not _has(db, "backups"):
             return  # of a gitship that has not been started since its upgrade
+        archives = db.execute(_WAL).fetchall() if _has(db, "wal_archives") else []
         schedules, without = db.execute(_SCHEDULES).fetchall(), db.execute(_WITHOUT).fetchall()
     now = time.time()
     for service, target, schedule, created_at, verified_at in schedules:
@@ -44,6 +52,16 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
         elif verified_at is not None:
             yield ok("backups", f"{service}: verified backup at {target}, {age} old")
+    for service, seen_at, opened_at, reason, based in archives:
+        late_s = now - (seen_at or opened_at)
+        if late_s > BEHIND_S:
+            why = f": {reason}" if reason else ""
+            late = f"{service}: no WAL at its target for {late_s / 60:.0f} min{why}"
+            yield warn("backups", late, f"see: backups:times {service}")
+        elif not based and now - opened_at > BEHIND_S:
+            yield warn("backups", f"{service}: no point in time since the last gap", f"see why: backups:list {service}")
+        elif based:
+            yield ok("backups", f"{service}: point in time up to a minute ago")
     engines = EngineCatalog.load(settings.engines_dir).engines
     for service, name in without:
         if name in engines and engines[name].dump is None:  # it keeps nothing that lasts
@@ -52,6 +70,10 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
             "backups", f"{service} has no schedule of backups",
             f"backups:schedule {service} '0 3 * * *'; first, if there is no target: backups:target:add",
         )  # fmt: skip
+
+
+def _has(db: sqlite3.Connection, table: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
 
 
 LOOKS: tuple[tuple[str, Look], ...] = (("backups", service_backups),)

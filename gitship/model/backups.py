@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+BEHIND_S = 600.0  # without all of WAL at the target: then it is told
+
 
 class BackupState(StrEnum):
     """How far a backup is proved. Only ``verified`` means that it can be restored."""
@@ -104,6 +106,9 @@ class StoredBackup:
     ``number`` counts those of a subject; ``target`` is the target's name. ``bytes`` and ``sha256`` are of the object as
     it lies there. ``left``: an object may be there that belongs to no backup, and is to be removed. Times are epoch
     seconds. ``schedule`` is the id of what began it, None for a person.
+
+    Of a base backup, ``archive_id`` is the WAL archive that goes on from it, ``wal_start`` the first segment that it
+    may need, ``as_of`` the earliest time it can be taken to, and ``proven_until`` the latest that it was taken to.
     """
 
     id: int
@@ -127,6 +132,15 @@ class StoredBackup:
     reason: str = ""
     hint: str = ""
     left: bool = False
+    archive_id: int | None = None
+    wal_start: str = ""
+    as_of: float | None = None
+    proven_until: float | None = None
+
+    @property
+    def is_base(self) -> bool:
+        """Not a dump, but a copy of the server's files, which WAL takes to any later time."""
+        return self.archive_id is not None
 
     @property
     def label(self) -> str:
@@ -172,3 +186,48 @@ class BackupSchedule:
     created_at: float
     seen_at: float
     told_at: float | None = None
+    spool_bytes: int | None = None
+
+    @property
+    def point_in_time(self) -> bool:
+        """It makes base backups, and WAL is archived between them; ``spool_bytes`` is the most that waits there."""
+        return self.spool_bytes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class WalArchive:
+    """WAL of a service at a target, without a hole from ``first_segment`` to ``last_segment`` ("": none yet).
+
+    ``volume`` is the one that it comes from; ``folder`` is where it lies. ``seen_at``: all that was written until then,
+    but for the last minute, is at the target; None before archiving has begun. ``last_at`` is when the last segment
+    was written. One that is closed has ended, for ``reason``; else that is what is wrong now. Times are epoch seconds.
+    """
+
+    id: int
+    service_id: int
+    service: str
+    database: str
+    schedule_id: int
+    target_id: int
+    target: str
+    volume: str
+    spool_bytes: int
+    folder: str
+    opened_at: float
+    seen_at: float | None
+    first_segment: str
+    last_segment: str
+    last_at: float | None
+    closed_at: float | None
+    reason: str
+    hint: str
+    told_at: float | None
+
+    @property
+    def subject(self) -> BackupSubject:
+        return BackupSubject(SubjectKind.SERVICE, self.service_id, name=self.service)
+
+    def behind(self, now: float) -> float:
+        """For how many seconds not all of WAL is at the target; 0 while that is no trouble."""
+        late = now - (self.seen_at or self.opened_at)
+        return late if self.closed_at is None and late > BEHIND_S else 0.0

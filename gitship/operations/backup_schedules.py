@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gitship.appfiles import cron_schedule
 from gitship.backup.retention import Retention
-from gitship.errors import NotFound, UsageError
+from gitship.errors import GitshipError, NotFound, UsageError
 from gitship.model import Identity
-from gitship.model.backups import BackupSchedule, BackupSubject, StoredTarget
+from gitship.model.backups import BackupSchedule, BackupSubject, StoredTarget, SubjectKind
 from gitship.operations.service_backups import BackupsOfServices
 from gitship.operations.shared import Shared
 from gitship.services.overdue import overdue
@@ -39,11 +41,16 @@ class BackupSchedules:
 
     def __init__(self, shared: Shared, room: ServicesRoom, backups: BackupsOfServices) -> None:
         self._store = shared.store
-        self._timezone = shared.settings.cron.timezone
+        self.timezone = shared.settings.cron.timezone
         self._runs = room.backups
+        self._wal = room.backups.bases.wal
         self._sees = backups.sees
 
-    def add(self, subject: BackupSubject, target: StoredTarget, when: str, keep: str, by: Identity) -> BackupSchedule:
+    def add(
+        self, subject: BackupSubject, target: StoredTarget, when: str, keep: str, by: Identity, *,
+        spool_bytes: int | None = None,
+    ) -> BackupSchedule:  # fmt: skip
+        """With ``spool_bytes`` for a point in time: WAL is archived from now on, or nothing has changed."""
         try:
             schedule = cron_schedule.parse(when)
         except ValueError as error:
@@ -51,12 +58,25 @@ class BackupSchedules:
         kept = Retention.parse(keep).written()
         self._runs.ensure_possible(subject)
         now = time.time()
-        first = cron_schedule.following(schedule, self._timezone, now)
-        second = cron_schedule.following(schedule, self._timezone, first) if first is not None else None
+        first = cron_schedule.following(schedule, self.timezone, now)
+        second = cron_schedule.following(schedule, self.timezone, first) if first is not None else None
         if first is not None and second is not None and second - first < LEAST_S:
             raise UsageError(f"'{schedule}' is more often than each {LEAST_S / 60:g} minutes", "leave more between two")
+        if spool_bytes is not None:
+            if subject.kind is not SubjectKind.SERVICE:
+                raise UsageError(
+                    f"{subject.name} is not a service: it has no point in time", "leave --point-in-time out"
+                )
+            self._wal.ensure_possible(self._store.service(subject.owner), self._runs.objects.at(target))
         with self._store.acting_on_subject(subject, by) as current:
-            return self._store.add_backup_schedule(current, target, schedule, kept, by.key_name)
+            added = self._store.add_backup_schedule(current, target, schedule, kept, by.key_name, spool_bytes)
+        if spool_bytes is not None:
+            try:
+                self._wal.open(self._store.service(subject.owner), added, threading.Event())
+            except GitshipError:
+                self._store.remove_backup_schedule(added.id)
+                raise
+        return added
 
     def all(self, by: Identity) -> list[ScheduleStatus]:
         now, found = time.time(), []
@@ -67,16 +87,16 @@ class BackupSchedules:
             found.append(
                 ScheduleStatus(
                     schedule,
-                    cron_schedule.following(schedule.schedule, self._timezone, max(now, schedule.seen_at)),
+                    cron_schedule.following(schedule.schedule, self.timezone, max(now, schedule.seen_at)),
                     verified.get(schedule.target_id),
-                    overdue(schedule, verified, self._timezone, now) is not None,
+                    overdue(schedule, verified, self.timezone, now) is not None,
                 )
             )  # fmt: skip
         return found
 
     def overdue(self, schedule: BackupSchedule, verified: Mapping[int, float]) -> bool:
         """As ``overdue.overdue``, now."""
-        return overdue(schedule, verified, self._timezone, time.time()) is not None
+        return overdue(schedule, verified, self.timezone, time.time()) is not None
 
     def remove(self, subject: BackupSubject, schedule_id: int, by: Identity) -> BackupSchedule:
         with self._store.acting_on_subject(subject, by):
@@ -84,4 +104,8 @@ class BackupSchedules:
             if schedule_id not in own:
                 raise NotFound(f"{subject.name} has no schedule {schedule_id}", "see `backups:schedules`")
             self._store.remove_backup_schedule(schedule_id)
+        archive = self._store.open_wal_archive(subject.owner) if own[schedule_id].point_in_time else None
+        if archive is not None:
+            with suppress(GitshipError):  # its server does not run: it ends when that is back
+                self._wal.ship(archive, threading.Event(), 0.0)
         return own[schedule_id]

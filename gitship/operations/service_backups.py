@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from gitship.appfiles import mounts
 from gitship.backup.stream import Meter
@@ -25,8 +26,10 @@ from gitship.operations.app_lock import ensure_unlocked
 from gitship.operations.services import BackingServices
 from gitship.operations.shared import Shared
 from gitship.services.backup_objects import ENCRYPTED, BackupManifest, subject_of
+from gitship.services.restorable import RestorableRange, range_of, ranges, written
 from gitship.services.room import ServicesRoom
 from gitship.services.tasks import TaskJournal
+from gitship.services.wal_replay import ReplayGoal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class RestoreSource:
     sha256: str
     backup: StoredBackup | None = None
     manifest: BackupManifest | None = None
+    goal: ReplayGoal | None = None  # of a base
+    exact: bool = True  # its rows are known, and are compared
 
     @property
     def kind(self) -> str:
@@ -165,6 +170,8 @@ class BackupsOfServices:
         if newest is not None and newest.id == backup.id:
             raise Conflict(f"{backup.label} is the newest that is verified", "take another first: backups:run")
         self._backups.remove(backup)
+        if backup.is_base:
+            self._backups.bases.wal.prune(subject)
 
     @contextmanager
     def download(
@@ -183,9 +190,38 @@ class BackupsOfServices:
         """Raises NotFound."""
         self._store.confirm_subject(subject, by)
         backup = self.find(subject, number)
+        return self._source(backup, backup.as_of)
+
+    def times(self, service: Service, by: Identity) -> list[RestorableRange]:
+        """Times that it can be restored to, the oldest first."""
+        self._store.confirm_service(service, by)
+        return ranges(self._store.wal_archives(service.id), self._store.backups(service.subject))
+
+    def source_as_of(self, service: Service, at: float, where: tzinfo, by: Identity) -> RestoreSource:
+        """The service at a time. Of one that runs, what it has written until now is sent to the target first.
+
+        Raises NotFound with the possible times, which are in the zone ``where``.
+        """
+        now, wal = self._store.confirm_service(service, by), self._backups.bases.wal
+        wal.ensure_possible(now)
+        found = self.times(now, by)
+        archive = self._store.open_wal_archive(now.id)
+        if archive is not None and found and found[-1].archive.id == archive.id and at > found[-1].until:
+            try:
+                wal.switch(now, archive, threading.Event())
+            except GitshipError as error:
+                newest = written(found[-1].until, where)
+                raise ServiceError(
+                    f"what {now.name} wrote last cannot be archived: {error.message}", f"up to {newest} is there"
+                ) from error
+            return self._source(found[-1].base(at), at)
+        return self._source(range_of(found, at, now.name, where).base(at), at)
+
+    def _source(self, backup: StoredBackup, at: float | None) -> RestoreSource:
+        goal = self._backups.bases.goal(backup, at) if backup.is_base else None
         return RestoreSource(
             self._store.backup_target(backup.target_id), backup.key, backup.encrypted, backup.engine, backup.version,
-            backup.sha256, backup=backup,
+            backup.sha256, backup=backup, goal=goal, exact=at == backup.as_of,
         )  # fmt: skip
 
     def source_at(self, target: StoredTarget, key: str, by: Identity) -> RestoreSource:
@@ -193,11 +229,15 @@ class BackupsOfServices:
         self._ensure_unlimited(by)
         own = next((b for b in self._store.backups(target_id=target.id) if b.key == key and b.stored), None)
         if own is not None:
-            return RestoreSource(target, key, own.encrypted, own.engine, own.version, own.sha256, backup=own)
+            return self._source(own, own.as_of)
         manifest = self._objects.read_manifest(self._objects.at(target), key)
+        goal = None
+        if manifest.as_of is not None:
+            goal = ReplayGoal(manifest.wal, manifest.database, manifest.as_of, target.id)
         return RestoreSource(
-            target, key, key.endswith(ENCRYPTED), manifest.engine, manifest.version, manifest.sha256, manifest=manifest
-        )
+            target, key, key.endswith(ENCRYPTED), manifest.engine, manifest.version, manifest.sha256,
+            manifest=manifest, goal=goal,
+        )  # fmt: skip
 
     def restore(
         self, source: RestoreSource, name: str, by: Identity, *, memory_bytes: int | None = None
@@ -206,8 +246,11 @@ class BackupsOfServices:
         service = self._room.new.record(name, f"{source.engine}:{source.version}", by, memory_bytes=memory_bytes)
 
         def work(journal: TaskJournal) -> None:
-            fill = self._room.service_dumps.filling(service, self._stored(source), journal)
-            self._room.lifecycle.create(service, journal, fill)
+            if source.goal is None:
+                fill = self._room.service_dumps.filling(service, self._stored(source), journal)
+            else:
+                fill = self._backups.bases.filling(service, self._stored(source), source.goal, journal)
+            self._room.lifecycle.create(service, journal, fill, before_start=source.goal is not None)
             try:
                 journal.detail(self._compared(source, self._store.service(service.id)))
             except BaseException:
@@ -251,7 +294,7 @@ class BackupsOfServices:
     def _compared(self, source: RestoreSource, service: Service) -> str:
         """Raises ServiceError when other rows came than the dump had."""
         counts = self._room.lifecycle.counts(service, self._room.containers.running(service))
-        if source.backup is not None:
+        if source.backup is not None and source.exact:
             return self._room.service_dumps.compare(source.backup, counts)
         known = source.manifest
         if known is not None and known.tables is not None and known.tables != len(counts):

@@ -22,6 +22,7 @@ from gitship.store import Store
 MANIFEST = ".json"  # after the key of the object that it is of
 MANIFEST_BYTES = 1 << 20
 ENCRYPTED = ".age"
+BASE = ".base"  # in the place of a service's dump
 ENDS = {SubjectKind.SERVICE: ".dump", SubjectKind.VOLUME: ".volume.tar", SubjectKind.SERVER: ".gitship.tar"}
 
 
@@ -30,7 +31,8 @@ class BackupManifest:
     """What a backup is of, for a machine that knows nothing of it. It names no table or file: it is not encrypted.
 
     ``tables`` and ``rows`` are as when the dump was made, None when its engine cannot count. A volume has ``files``,
-    their ``content_bytes``, and ``content`` as in ``RowCounts``.
+    their ``content_bytes``, and ``content`` as in ``RowCounts``. Of a base, ``wal`` is the folder of
+    what goes on from it, and ``as_of`` the earliest time that it can be taken to, in epoch seconds.
     """
 
     kind: str
@@ -48,12 +50,15 @@ class BackupManifest:
     created: str
     server: str
     gitship: str = __version__
+    wal: str = ""
+    as_of: float | None = None
 
 
 def parse_manifest(key: str, content: bytes) -> BackupManifest:
     """Raises GitshipError."""
     try:
         document = json.loads(content)
+        document = {"wal": "", "as_of": None, **document}  # of before there were bases
         return BackupManifest(**{field.name: document[field.name] for field in fields(BackupManifest)})
     except (ValueError, TypeError, KeyError):
         raise GitshipError(f"{key}{MANIFEST} is not the manifest of a backup", "use another backup") from None
@@ -77,7 +82,7 @@ class BackupObjects:
         subject = backup.subject
         at = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(backup.started_at))
         what = f".{backup.engine}" if subject.kind is SubjectKind.SERVICE else ""
-        end = ENDS[subject.kind] + (ENCRYPTED if backup.encrypted else "")
+        end = (BASE if backup.is_base else ENDS[subject.kind]) + (ENCRYPTED if backup.encrypted else "")
         return f"{self._store.server_id()}/{subject.name}/{at}-{backup.id}{what}{end}"
 
     def recipients(self) -> tuple[list[str], list[str]]:
@@ -104,6 +109,8 @@ class BackupObjects:
             len(tables) or None, backup.counts.rows if tables else None, backup.files, backup.content_bytes,
             backup.counts.content, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(backup.started_at)),
             self._store.server_id(),
+            wal="" if backup.archive_id is None else self._store.wal_archive(backup.archive_id).folder,
+            as_of=backup.as_of,
         )  # fmt: skip
         content = json.dumps(asdict(manifest), indent=2).encode() + b"\n"
         target.put(f"{backup.key}{MANIFEST}", [content], threading.Event())
@@ -151,11 +158,16 @@ class BackupObjects:
             )
 
 
+def is_base(key: str) -> bool:
+    """As ``StoredBackup.is_base``."""
+    return key.removesuffix(ENCRYPTED).endswith(BASE)
+
+
 def subject_of(key: str) -> tuple[str, str, str]:
     """Kind, name and engine of what a key was made for; empty for another's."""
     _, _, rest = key.removesuffix(ENCRYPTED).partition("/")
     name, _, last = rest.rpartition("/")
-    for kind, end in ENDS.items():
+    for kind, end in ((SubjectKind.SERVICE, BASE), *ENDS.items()):
         if name and last.endswith(end):
             engine = last.removesuffix(end).rpartition(".")[2] if kind is SubjectKind.SERVICE else ""
             return kind, name, engine

@@ -29,6 +29,7 @@ LOOK_S = 10.0
 WHOLE_LOOK_S = 60.0  # between two looks at what is late and what is left
 PRUNE_S = 6 * 3600.0
 AT_ONCE = 2
+AGAIN_S = 600.0  # between two tries of a base that a WAL archive has to have
 STOP_S = 5.0
 
 
@@ -104,9 +105,21 @@ class BackupScheduler:
         for schedule in self._store.backup_schedules():
             with self._apart.part("", f"backup schedule {schedule.id}"):
                 due = cron_schedule.following(schedule.schedule, self._timezone, schedule.seen_at)
+                if schedule.point_in_time and self._needs_base(schedule, now):
+                    due = now
                 if due is not None and due <= now:
                     found.append((due, schedule))
         return found
+
+    def _needs_base(self, schedule: BackupSchedule, now: float) -> bool:
+        """A new WAL archive is of use from its first base on. One that failed is tried again now and then."""
+        archive = self._store.open_wal_archive(schedule.subject.owner)
+        if archive is None or archive.seen_at is None or archive.reason:
+            return False
+        if schedule.seen_at > archive.opened_at and now - schedule.seen_at < AGAIN_S:
+            return False
+        made = self._store.backups(schedule=schedule.id)
+        return not any(b.archive_id == archive.id and b.stored for b in made)
 
     def _begin(self, schedule: BackupSchedule) -> None:
         subject, begun_at = schedule.subject, self._now()
@@ -131,8 +144,15 @@ class BackupScheduler:
         target = self._store.backup_target(schedule.target_id)
         backup = self._backups.run(schedule.subject, target, GITSHIP.key_name, journal, schedule=schedule.id)
         self._backups.verify(backup, journal)
+        if schedule.point_in_time and (before := self._backups.bases.chain(backup)):
+            self._backups.verify_until(before, backup, journal)  # all WAL between the two
         journal.line(f"=====> {backup.label} is verified")
         self.expire(schedule, journal.detail)
+        if schedule.point_in_time:
+            try:
+                self._backups.bases.wal.prune(schedule.subject)
+            except GitshipError as error:
+                log.warning("WAL of %s that no base needs stays: %s", schedule.subject.name, error.message)
 
     def prune(self) -> None:
         """Forgets tasks and failed attempts of services, volumes and apps that are gone for long, and their logs."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gitship.backup import encryption
 from gitship.backup.archive_format import IncompleteBackup
@@ -26,6 +26,9 @@ from gitship.model.backups import BackupState, BackupSubject, RowCounts, StoredB
 from gitship.services.backup_objects import BackupObjects
 from gitship.services.tasks import INTERRUPTED, TaskJournal
 from gitship.store import Store
+
+if TYPE_CHECKING:
+    from gitship.services.service_bases import ServiceBases
 
 log = logging.getLogger("gitship.services")
 STALL_S = 900.0  # of content that does not come: a dump may wait for a lock in the database
@@ -71,11 +74,12 @@ class BackupRuns:
 
     def __init__(
         self, store: Store, objects: BackupObjects, sources: Mapping[SubjectKind, BackupSource],
-        stall_s: float = STALL_S,
+        bases: ServiceBases, stall_s: float = STALL_S,
     ) -> None:  # fmt: skip
         self._store = store
         self.objects = objects
         self._sources = sources
+        self.bases = bases
         self._stall_s = stall_s
 
     def ensure_possible(self, subject: BackupSubject) -> None:
@@ -86,11 +90,16 @@ class BackupRuns:
         self, subject: BackupSubject, target: StoredTarget, by: str, journal: TaskJournal, *,
         schedule: int | None = None,
     ) -> StoredBackup:  # fmt: skip
-        """Sends it there, and has the target list what came. Raises GitshipError with nothing left of it."""
+        """Sends it there, and has the target list what came. Raises GitshipError with nothing left of it.
+
+        A schedule for a point in time has a base made, and the WAL archive that goes on from it.
+        """
         place, about = self.objects.at(target), self._sources[subject.kind].about(subject)
+        own = [one for one in self._store.backup_schedules(subject) if one.id == schedule and one.point_in_time]
+        archive = self.bases.archive(own[0], journal) if own else None
         backup = self._store.begin_backup(
             subject, target, by, engine=about.engine, version=about.version, schedule=schedule,
-            encrypted=not place.encrypts,
+            encrypted=not place.encrypts, archive_id=archive,
         )  # fmt: skip
         try:
             with _interruptible():
@@ -105,7 +114,7 @@ class BackupRuns:
         self._store.change_backup(backup.id, key=key, left_there=True)
         with (
             journal.stage(f"Backing up {subject.name} to {backup.target}"),
-            self._sources[subject.kind].reading(subject, journal) as content,
+            self._source(backup).reading(subject, journal) as content,
         ):
             chunks = stalled(content.chunks, self._stall_s, journal.gone, subject.name)
             with closing(self._sealed(chunks, backup, journal)) as stream:
@@ -133,11 +142,23 @@ class BackupRuns:
             journal.detail(text)
         yield from encryption.encrypted(content, recipients)
 
+    def _source(self, backup: StoredBackup) -> BackupSource:
+        return self.bases if backup.is_base else self._sources[backup.subject.kind]
+
     def verify(self, backup: StoredBackup, journal: TaskJournal) -> StoredBackup:
         """Raises GitshipError; what is wrong stands in the backup's record then."""
+        stored = self.stored(backup)
+        return self._proved(backup, lambda: self._source(backup).verified(backup, stored, journal), journal)
+
+    def verify_until(self, base: StoredBackup, until: StoredBackup, journal: TaskJournal) -> StoredBackup:
+        """The same; the base is taken by WAL to where ``until``, a later one, began, and has to have its rows."""
+        stored = self.stored(base)
+        return self._proved(base, lambda: self.bases.verified_until(base, until, stored, journal), journal)
+
+    def _proved(self, backup: StoredBackup, prove: Callable[[], str], journal: TaskJournal) -> StoredBackup:
         try:
             with _interruptible(), journal.stage(f"Verifying {backup.label}"):
-                proof = self._sources[backup.subject.kind].verified(backup, self.stored(backup), journal)
+                proof = prove()
         except _Interrupted as error:  # it says nothing about the backup
             raise ServiceError(error.message, error.hint) from None
         except GitshipError as error:

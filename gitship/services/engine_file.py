@@ -13,7 +13,7 @@ from gitship.engine.hardening import capability
 from gitship.model import CONFIG_NAME
 from gitship.schema import Value, decode, read_toml
 from gitship.services import placeholders
-from gitship.services.engine_keys import ACTIONS, DOES_NOTHING, IN_CONTAINER, IN_URL, KEYS
+from gitship.services.engine_keys import ACTIONS, DOES_NOTHING, IN_CONTAINER, IN_URL, KEYS, POINT_IN_TIME
 from gitship.services.placeholders import SECRETS
 
 ENGINE_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -77,6 +77,16 @@ class ServiceEngine:
     restore: EngineAction | None
     check_dump: EngineAction | None
     count: EngineAction | None
+    base: EngineAction | None
+    wal_start: EngineAction | None
+    wal_stop: EngineAction | None
+    wal_list: EngineAction | None
+    wal_read: EngineAction | None
+    wal_remove: EngineAction | None
+    wal_switch: EngineAction | None
+    base_restore: EngineAction | None
+    base_replay: EngineAction | None
+    base_give: EngineAction | None
     console: EngineAction | None
     metrics: EngineAction | None
     set_root_password: EngineAction | None
@@ -182,6 +192,9 @@ def _check_whole(engine: ServiceEngine, whole: Value) -> None:
     together = (engine.dump, engine.restore, engine.check_dump)
     if any(together) and not all(together):
         raise whole.error("must have dump, restore and check_dump, or none of them", "a backup is checked and restored")
+    missing = [name for name in POINT_IN_TIME if getattr(engine, name) is None]
+    if missing and len(missing) < len(POINT_IN_TIME):
+        raise whole.error(f"must have {missing[0]} as it has others of a point in time", "all of them, or none")
     if engine.upgrade == "dump" and not engine.dump:
         raise whole.error('must have dump for upgrade = "dump"', f"write one, or upgrade as {UPGRADES[1:]}")
 

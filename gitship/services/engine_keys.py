@@ -91,6 +91,42 @@ ACTIONS: Mapping[str, ActionKey] = {
         _DATABASE | {SNAPSHOT},
         "prints a line for each table: its name, a tab, its rows. They are compared after a restore",
     ),
+    "base": ActionKey(
+        _DATABASE,
+        "writes a copy of the server's files to standard output while it runs. With the actions below it makes a point "
+        "in time possible: all of them, or none",
+    ),
+    "wal_start": ActionKey(
+        _DATABASE | {"spool_kb"},
+        "begins, or begins anew, to put each finished segment of WAL whole into an empty spool in the volume, and a "
+        "small one within a minute. Once the spool has `spool_kb`, the server goes on and drops segments",
+    ),
+    "wal_stop": ActionKey(_DATABASE, "ends that, and removes the spool"),
+    "wal_list": ActionKey(
+        _DATABASE,
+        "prints a line for each file in the spool, by name: PostgreSQL's name of the segment (or of the timeline's "
+        "history), a tab, its bytes, a tab, when it was written (epoch seconds); and `gap` last if one was dropped",
+    ),
+    "wal_read": ActionKey(_DATABASE | {"segment"}, "writes that file to standard output"),
+    "wal_remove": ActionKey(_DATABASE | {"segment"}, "removes that file from the spool"),
+    "wal_switch": ActionKey(
+        _DATABASE, "commits a transaction, finishes the segment that it is in, and prints that segment's name"
+    ),
+    "base_restore": ActionKey(
+        _DATABASE, "reads a base from standard input into an empty volume; no server runs then", fed=True
+    ),
+    "base_replay": ActionKey(
+        _DATABASE | {"source", "time", MEMORY},
+        "replays WAL on a restored base up to `time`, in epoch seconds (or all there is, if it ends before) in a "
+        "server that nobody reaches, and ends that. Prints the name of each file that it needs, then waits for "
+        "`base_give`. Afterwards the database `source` and its owner have the new names, the superuser has "
+        "`root_password`, and nobody else can log in",
+    ),
+    "base_give": ActionKey(
+        _SERVER,
+        "reads the file that was asked for from standard input; nothing at all means that there is none",
+        fed=True,
+    ),
     "console": ActionKey(_LOGIN - {"root_password"}, "the client that `login` types in", fed=True),
     "metrics": ActionKey(_DATABASE, "prints a line each for `connections` and `size_bytes`: name, tab, number"),
     "set_root_password": ActionKey(
@@ -99,6 +135,10 @@ ACTIONS: Mapping[str, ActionKey] = {
         "not with `{root_password}` in `url`",
     ),
 }
+POINT_IN_TIME = (
+    "base", "wal_start", "wal_stop", "wal_list", "wal_read", "wal_remove", "wal_switch", "base_restore", "base_replay",
+    "base_give",
+)  # fmt: skip
 DOES_NOTHING = ("create", "login", "drop_login")  # when left out
 IN_CONTAINER = frozenset({"root_password", "database", "port", MEMORY})  # in `environment`; no secret in `arguments`
 IN_URL = frozenset({"root_password", "database", "login", "password", "host", "port"})

@@ -64,11 +64,13 @@ class ServiceLifecycle:
 
     # -- made and removed
 
-    def create(self, service: Service, journal: TaskJournal, fill: Fill | None = None) -> None:
+    def create(
+        self, service: Service, journal: TaskJournal, fill: Fill | None = None, *, before_start: bool = False
+    ) -> None:
         """``fill`` brings data into the new server. Nothing of it stays when it fails."""
         try:
             image_id = self._images.fetch(service.image, journal)
-            self.bring(service, service.version, service.image, image_id, journal, fill)
+            self.bring(service, service.version, service.image, image_id, journal, fill, before_start=before_start)
         except BaseException:
             with _left_to_reconciler(service):
                 self.remove(self._store.service(service.id))
@@ -177,20 +179,22 @@ class ServiceLifecycle:
     # -- servers beside the service's own
 
     def bring(
-        self, service: Service, version: str, image: str, image_id: str, journal: TaskJournal, fill: Fill | None
-    ) -> None:
+        self, service: Service, version: str, image: str, image_id: str, journal: TaskJournal, fill: Fill | None, *,
+        before_start: bool = False,
+    ) -> None:  # fmt: skip
         """Other data, or the first: a new server, which ``fill`` fills, takes the place of the one before, if any.
 
         The data of before are kept for a while, to go back to. Until the record changes nothing has.
         """
         service = self._settled(service)
         with self._volumes.scratch(service, version, image, image_id) as placed:
-            self._replace(service, placed, image, journal, fill)
+            self._replace(service, placed, image, journal, fill, before_start=before_start)
 
     def _replace(
-        self, service: Service, placed: ServerVolume, image: str, journal: TaskJournal, fill: Fill | None
-    ) -> None:
-        with self.beside(service, placed, journal, fill) as beside:
+        self, service: Service, placed: ServerVolume, image: str, journal: TaskJournal, fill: Fill | None, *,
+        before_start: bool = False,
+    ) -> None:  # fmt: skip
+        with self.beside(service, placed, journal, fill, before_start=before_start) as beside:
             self._links.renew(service, beside.container)
             new = {"state": ServiceState.READY, "container": beside.container, "next_root_password": ""}
             self._volumes.take(service, placed, image, **new)
@@ -202,18 +206,22 @@ class ServiceLifecycle:
 
     @contextmanager
     def beside(
-        self, service: Service, placed: ServerVolume, journal: TaskJournal, fill: Fill | None = None
-    ) -> Iterator[Beside]:
-        """A server on that volume, which no app reaches, with the service's database; it ends with the block."""
-        engine = self._containers.engine_of(service)
-        if fill is not None and engine.restore_before_start:
+        self, service: Service, placed: ServerVolume, journal: TaskJournal, fill: Fill | None = None, *,
+        before_start: bool = False,
+    ) -> Iterator[Beside]:  # fmt: skip
+        """A server on that volume, which no app reaches, with the service's database; it ends with the block.
+
+        ``before_start``: ``fill`` is for a volume, and not for a running server.
+        """
+        before_start = before_start or self._containers.engine_of(service).restore_before_start
+        if fill is not None and before_start:
             self._filled_before_start(service, placed, fill)
         beside = Beside(self._containers.make(service, placed, linked=False))
         try:
             with journal.stage(f"Starting {service.engine} {placed.version}"):
                 self._containers.start(service, beside.container, journal.gone)
                 self._create_inside(service, beside.container)
-            if fill is not None and not engine.restore_before_start:
+            if fill is not None and not before_start:
                 try:
                     fill(beside.container)
                 except ServiceError:

@@ -1,6 +1,6 @@
 """Placeholders of an engine file, as `{database}`: which there are, and the text with their values. Pure.
 
-Values have only letters, digits, `_` and `-`, so that they need no quotes in any shell, SQL, URL or JSON.
+Values have only letters, digits, `_` and `-` (some also `.`), so that they need no quotes in a shell, SQL, URL or JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ MEMORY = "memory_mb"  # the memory limit in whole MB
 SNAPSHOT = "snapshot"  # of the data, by name; what has it is left out while there is none
 _PERCENT = re.compile(rf"{MEMORY}_(100|[1-9][0-9]?)")
 _VALUE = re.compile(r"[A-Za-z0-9_-]+")
-_HOST = re.compile(r"[A-Za-z0-9_.-]+")
+_WITH_DOTS = frozenset({"host", "segment", "time"})
+_DOTTED = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def named(text: str) -> list[str]:
@@ -51,7 +52,7 @@ def _value(name: str, values: Mapping[str, str]) -> str:
     value = values.get(MEMORY if percent else name)
     if value is None:
         raise ServiceError(f"the engine's file asks for {{{name}}}, which has no value", "see `help service-engines`")
-    if not (_HOST if name == "host" else _VALUE).fullmatch(value):
+    if not (_DOTTED if name in _WITH_DOTS else _VALUE).fullmatch(value):
         raise ServiceError(f"the value of {{{name}}} has other characters than A-Z, a-z, 0-9, _ and -")
     return str(int(value) * int(percent[1]) // 100) if percent else value
 

@@ -23,6 +23,7 @@ from gitship.services.links import ServiceLinks
 from gitship.services.new_service import NewServices
 from gitship.services.server_archives import ServerArchives
 from gitship.services.server_dumps import ServerDumps
+from gitship.services.service_bases import ServiceBases
 from gitship.services.service_container import ServiceContainers
 from gitship.services.service_dumps import ServiceDumps
 from gitship.services.service_volumes import ServiceVolumes
@@ -30,6 +31,8 @@ from gitship.services.settle import ServiceRepair
 from gitship.services.superuser import SuperuserPasswords
 from gitship.services.tasks import ServiceTasks
 from gitship.services.volume_backups import VolumeBackups
+from gitship.services.wal_archiver import WalArchiver
+from gitship.services.wal_shipping import WalShipping
 from gitship.store import Store
 from gitship.volumes.lifecycle import VolumeLifecycle
 
@@ -54,6 +57,7 @@ class ServicesRoom:
     service_dumps: ServiceDumps
     volume_backups: VolumeBackups
     scheduler: BackupScheduler
+    archiver: WalArchiver
     ports: ExposedPorts
     dumps: ServerDumps
 
@@ -97,7 +101,10 @@ def build(
         SubjectKind.VOLUME: volume_backups,
         SubjectKind.SERVER: ServerArchives(server, catalog, core.settings.data_dir),
     }
-    backups = BackupRuns(store, objects, sources)
+    wal = WalShipping(store, objects, containers)
+    bases = ServiceBases(store, images, containers, volumes, lifecycle, service_dumps, wal)
+    backups = BackupRuns(store, objects, sources, bases)
+    archiver = WalArchiver(store, wal)
     scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)
     lifecycle.removed = ports.sync
     dumps = ServerDumps(store, docker, tasks, images, containers, lifecycle, core.settings.data_dir)
@@ -119,6 +126,7 @@ def build(
         service_dumps,
         volume_backups,
         scheduler,
+        archiver,
         ports,
         dumps,
     )

@@ -22,13 +22,14 @@ from gitship.model.backups import (
     SubjectKind,
 )
 from gitship.store.services import ServiceRecords
-from gitship.store.webhooks import Webhooks
+from gitship.store.wal_archives import WalArchives
 
 KEPT_FAILED = 50  # records of one subject without an object
 _TARGET = "id, name, kind, url, options, secret, created_by, created_at"
 _BACKUP = (
     "b.id, subject, owner, volume, b.name, number, engine, version, target_id, t.name, key, encrypted, bytes, sha256,"
-    " state, counts, by, schedule, started_at, finished_at, verified_at, reason, hint, left_there"
+    " state, counts, by, schedule, started_at, finished_at, verified_at, reason, hint, left_there,"
+    " archive_id, wal_start, as_of, proven_until"
 )
 _BACKUPS = f"SELECT {_BACKUP} FROM backups b JOIN backup_targets t ON t.id = target_id"
 _NAME = (  # of now
@@ -37,7 +38,7 @@ _NAME = (  # of now
 )
 _SCHEDULE = (
     f"s.id, subject, owner, volume, {_NAME}, target_id, t.name, schedule, keep, s.created_by, s.created_at, seen_at,"
-    " told_at FROM backup_schedules s JOIN backup_targets t ON t.id = target_id"
+    " told_at, spool_bytes FROM backup_schedules s JOIN backup_targets t ON t.id = target_id"
 )
 OF = "subject = ? AND owner = ? AND volume = ?"
 GONE = (  # the service or app of a row of the table that is called so
@@ -47,7 +48,7 @@ GONE = (  # the service or app of a row of the table that is called so
 INTERRUPTED = "gitship was stopped in the middle of it"
 
 
-class BackupRecords(ServiceRecords, Webhooks):
+class BackupRecords(ServiceRecords, WalArchives):
     """What the server knows of backups."""
 
     # -- who may
@@ -125,26 +126,29 @@ class BackupRecords(ServiceRecords, Webhooks):
                 raise Conflict(
                     f"{len(users)} schedules use {target.name}", "first: backups:unschedule; see `backups:schedules`"
                 )
+            if any(a.target_id == target_id and a.closed_at is None for a in self.wal_archives()):
+                raise Conflict(f"WAL goes to {target.name}", "it ends in a moment, once its service runs")
             if any(b.state is BackupState.RUNNING for b in self.backups(target_id=target_id)):
                 raise Conflict(f"a backup to {target.name} runs", "try again when it has ended")
             db.execute("DELETE FROM backups WHERE target_id = ?", (target_id,))
+            db.execute("DELETE FROM wal_archives WHERE target_id = ?", (target_id,))
             db.execute("DELETE FROM backup_targets WHERE id = ?", (target_id,))
 
     # -- backups
 
     def begin_backup(
         self, subject: BackupSubject, target: StoredTarget, by: str, *, engine: str, version: str,
-        schedule: int | None, encrypted: bool,
+        schedule: int | None, encrypted: bool, archive_id: int | None = None,
     ) -> StoredBackup:  # fmt: skip
         """Running, without a key yet."""
         with self.transaction() as db:
             last = db.execute(f"SELECT max(number) FROM backups WHERE {OF}", subject.columns).fetchone()[0]
             made = db.execute(
                 "INSERT INTO backups (subject, owner, volume, name, number, engine, version, target_id, encrypted,"
-                " state, by, schedule, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " state, by, schedule, started_at, archive_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *subject.columns, subject.name, (last or 0) + 1, engine, version, target.id, encrypted,
-                    BackupState.RUNNING, by, schedule, time.time(),
+                    BackupState.RUNNING, by, schedule, time.time(), archive_id,
                 ),
             ).lastrowid  # fmt: skip
             failed = f"{OF} AND state = ? AND sha256 = '' AND NOT left_there"
@@ -225,16 +229,19 @@ class BackupRecords(ServiceRecords, Webhooks):
     # -- schedules
 
     def add_backup_schedule(
-        self, subject: BackupSubject, target: StoredTarget, schedule: str, keep: str, created_by: str
-    ) -> BackupSchedule:
-        """Raises AlreadyThere when the subject has the same one."""
+        self, subject: BackupSubject, target: StoredTarget, schedule: str, keep: str, created_by: str,
+        spool_bytes: int | None = None,
+    ) -> BackupSchedule:  # fmt: skip
+        """Raises AlreadyThere when the subject has the same one, or a point in time and this is to be another."""
         now = time.time()
+        if spool_bytes is not None and any(one.point_in_time for one in self.backup_schedules(subject)):
+            raise AlreadyThere(f"{subject.name} has a schedule with --point-in-time already", "see `backups:schedules`")
         try:
             with self.transaction() as db:
                 made = db.execute(
                     "INSERT INTO backup_schedules (subject, owner, volume, target_id, schedule, keep, created_by,"
-                    " created_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*subject.columns, target.id, schedule, keep, created_by, now, now),
+                    " created_at, seen_at, spool_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*subject.columns, target.id, schedule, keep, created_by, now, now, spool_bytes),
                 ).lastrowid
         except sqlite3.IntegrityError:
             raise AlreadyThere(

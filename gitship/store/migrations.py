@@ -260,4 +260,20 @@ MIGRATIONS = (
     DROP TABLE service_tasks;
     CREATE INDEX tasks_by_subject ON tasks (subject, owner, volume, id);
     """,
+    # A run of WAL of a service without a hole; and backups that are the base of a point in time.
+    """
+    CREATE TABLE wal_archives (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service_id INTEGER NOT NULL, service TEXT NOT NULL,
+        database TEXT NOT NULL, schedule_id INTEGER NOT NULL,
+        target_id INTEGER NOT NULL REFERENCES backup_targets(id), volume TEXT NOT NULL, spool_bytes INTEGER NOT NULL,
+        folder TEXT NOT NULL DEFAULT '', opened_at REAL NOT NULL, seen_at REAL,
+        first_segment TEXT NOT NULL DEFAULT '', last_segment TEXT NOT NULL DEFAULT '', last_at REAL, closed_at REAL,
+        reason TEXT NOT NULL DEFAULT '', hint TEXT NOT NULL DEFAULT '', told_at REAL);
+    CREATE UNIQUE INDEX one_open_wal_archive ON wal_archives (service_id) WHERE closed_at IS NULL;
+    ALTER TABLE backups ADD COLUMN archive_id INTEGER REFERENCES wal_archives(id);
+    ALTER TABLE backups ADD COLUMN wal_start TEXT NOT NULL DEFAULT '';
+    ALTER TABLE backups ADD COLUMN as_of REAL;
+    ALTER TABLE backups ADD COLUMN proven_until REAL;
+    ALTER TABLE backup_schedules ADD COLUMN spool_bytes INTEGER;
+    """,
 )

@@ -199,7 +199,13 @@ class MetricsCollector(Collector):
             "gitship_backup_overdue", "1 without a verified backup in twice the schedule's interval",
             labels=["service", "kind", "target"],
         )  # fmt: skip
+        wal = GaugeMetricFamily(
+            "gitship_point_in_time_age_seconds", "since all of the service's WAL was at its target", labels=["service"]
+        )
         now = time.time()
+        for service in self._services_of_apps:
+            if archive := self._store.open_wal_archive(service.id):
+                wal.add_metric([service.name], now - (archive.seen_at or archive.opened_at))
         subjects = [service.subject for service in self._services_of_apps]
         schedules = [one for one in self._store.backup_schedules() if self._tells(one.subject)]
         for subject in dict.fromkeys([*subjects, *(schedule.subject for schedule in schedules)]):
@@ -212,6 +218,7 @@ class MetricsCollector(Collector):
                 late.add_metric([subject.name, subject.kind, target], int(any(tells)))
         yield age
         yield late
+        yield wal
 
     def _tells(self, subject: BackupSubject) -> bool:
         """Whether who asks may know of it."""

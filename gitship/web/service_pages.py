@@ -20,6 +20,7 @@ from gitship.web.service_figures import topic
 from gitship.web.service_view import ServiceView, task_json
 
 SHOWN_TASKS = 10
+SHOWN_TIMES = 5
 SHOWN_TASK_LINES = 200
 MOST_TASKS = 100
 
@@ -69,6 +70,7 @@ class ServicePage(Page):
             lines=lines,
             reads=reads,
             kept=operations.services.kept(service),
+            times=operations.service_backups.times(service, self.me)[-SHOWN_TIMES:] if reads else [],
         )
 
     head = get

@@ -87,6 +87,9 @@ TARGETS = (
     "gitship.store.services:ServiceRecords.create_link",
     "gitship.store.services:ServiceRecords.change_link",
     "gitship.engine.docker:DockerEngine.remove_network",
+    "gitship.services.wal_shipping:WalShipping._ship_file",
+    "gitship.backup.directory_target:DirectoryTarget.put",
+    "gitship.store.wal_archives:WalArchives.change_wal_archive",
 )
 
 

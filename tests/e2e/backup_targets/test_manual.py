@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from gitship.backup.encryption import encrypted
 from gitship.backup.targets import BackupTarget, TargetDefinition, target_of
+from gitship.services import wal_names
 from tests.e2e.backup_targets import s3
 from tests.e2e.backup_targets.pushed import data
 from tests.manual import blocks
@@ -65,6 +67,25 @@ def test_from_a_directory(home: Path) -> None:
     target.check()
     store(home, target)
     run(home, shown("sha256sum").replace("DIRECTORY", str(home / "backups/db")).replace("KEY.age", "one.age"))
+
+
+def test_a_base_and_its_wal(home: Path) -> None:
+    """The server's part is this script's: it has a segment fetched as it is told to."""
+    public, segment = (home / ".ssh" / "id_ed25519.pub").read_text(), "0000000100000000000000FE"
+    (home / "PG_VERSION").write_text("17\n")
+    packed = subprocess.run(["tar", "-c", "PG_VERSION"], cwd=home, capture_output=True, timeout=60, check=True).stdout
+    (home / "one.base.age").write_bytes(b"".join(encrypted([packed], [public])))
+    place = home / wal_names.key("wal", segment)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"".join(encrypted([gzip.compress(b"".join(data(3)))], [public])))
+    (home / "bin" / "postgres").write_text(
+        "#!/bin/sh\nset -e\ntest -e data/PG_VERSION -a -e data/recovery.signal\n"
+        "fetch=$(sed -n \"s/^restore_command = '\\(.*\\)'$/\\1/p\" data/postgresql.auto.conf)\n"
+        f'sh -c "$(echo "$fetch" | sed "s|%f|{segment}|; s|%p|restored|")"\n'
+    )
+    (home / "bin" / "postgres").chmod(0o755)
+    script = shown("recovery.signal").replace("KEY.base.age", "one.base.age").replace("/srv/wal", str(home / "wal"))
+    run(home, script.replace("/srv/key", "~/.ssh/id_ed25519"))
 
 
 def test_from_restic(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,14 @@ def test_what_others_keep_there_is_not_listed(server: S3Server, target: S3Target
         (place / name).unlink()
 
 
+def test_files_of_wal_are_listed_without_a_request_for_the_hash_of_each(server: S3Server, target: S3Target) -> None:
+    target.put("wal/db/0001.gz.age", [b"one"], threading.Event())
+    assert [(found.bytes, found.sha256) for found in target.listed("wal/")] == [(3, None)]
+    with target.read("wal/db/0001.gz.age") as pieces:
+        assert b"".join(pieces) == b"one"
+    target.remove("wal/db/0001.gz.age")
+
+
 def test_check_leaves_nothing(server: S3Server, target: S3Target) -> None:
     target.check()
     assert target.listed("") == []

@@ -86,7 +86,7 @@ ACTIONS = {
          "services:restart", "services:resize", "services:dump", "services:load", "services:clone", "services:upgrade",
          "services:rollback", "services:connect", "services:proxy", "services:expose", "services:unexpose",
          "services:log", "services:logs", "services:destroy",
-         "backups:run", "backups:list", "backups:download", "backups:schedules", "backups:target:list",
+         "backups:run", "backups:list", "backups:times", "backups:download", "backups:schedules", "backups:target:list",
          "backups:verify", "backups:restore", "backups:remove", "backups:schedule", "backups:unschedule",
          "backups:target:add", "backups:target:check", "backups:target:remove"),
         "needs a server: tests/e2e/services",

@@ -42,7 +42,7 @@ ROLES = {
         "services:create", "services:log", "services:logs", "services:restart", "services:resize", "services:link",
         "services:unlink", "services:promote", "services:rotate", "services:dump", "services:load", "services:clone",
         "services:upgrade", "services:rollback", "services:connect", "services:proxy",
-        "backups:run", "backups:list", "backups:verify",
+        "backups:run", "backups:list", "backups:times", "backups:verify",
         "backups:restore", "backups:download", "backups:remove", "backups:schedule", "backups:schedules",
         "backups:unschedule", "backups:target:list",
         "https:enable", "https:disable", "https:renew", "certs:add", "certs:remove",

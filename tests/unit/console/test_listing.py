@@ -73,12 +73,19 @@ def everything(settled: World) -> World:
     world.ok("config:global:set", "C=3", "--no-restart")
     world.memory.happen(crash(world))
     world.ok("web:token", "grafana")
-    service = world.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
+    service = world.store.create_service("shop", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
     target = world.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
     world.store.begin_backup(
         service.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True
     )
-    world.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada")
+    schedule = world.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada", 1 << 30)
+    archive = world.store.open_archive(service, schedule)
+    world.store.change_wal_archive(archive.id, last_at=200.0)
+    base = world.store.begin_backup(
+        service.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True,
+        archive_id=archive.id,
+    )  # fmt: skip
+    world.store.change_backup(base.id, sha256="a", as_of=100.0)
     assert world.run("auth:set", "shop", "visitor", stdin=b"a long password\n").code == 0
     hook = directory(world.settings.hooks_dir, HookPoint.BEFORE_BUILD) / "10-scan"
     hook.parent.mkdir(parents=True)
@@ -88,7 +95,7 @@ def everything(settled: World) -> World:
     return world
 
 
-# These take no app (`notify:log` takes a webhook, which is called as the app is).
+# These take no app (`notify:log` takes a webhook, `backups:times` a service: each is called as the app is).
 def argv(name: str) -> tuple[str, ...]:
     return (name,) if name in NO_APP else (name, "shop")
 

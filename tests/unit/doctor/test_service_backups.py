@@ -48,6 +48,26 @@ def test_a_service_without_a_schedule_is_named_unless_it_keeps_nothing(settings:
     assert found(settings) == [(Level.WARN, "db has no schedule of backups")]
 
 
+def test_wal_that_is_late_is_told_with_the_reason_and_a_gap_without_a_base(settings: Settings, store: Store) -> None:
+    db, now = made(store, "db"), time.time()
+    target = store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    schedule = store.add_backup_schedule(db.subject, target, "0 3 * * *", "7d", "ada", 1 << 30)
+    archive = store.open_archive(db, schedule)
+    assert found(settings) == []  # its first base is being made
+    store.change_wal_archive(archive.id, opened_at=now - HOUR_S, seen_at=now)
+    assert found(settings) == [(Level.WARN, "db: no point in time since the last gap")]
+    backup = store.begin_backup(
+        db.subject, target, "ada", engine="postgres", version="17", schedule=schedule.id, encrypted=True,
+        archive_id=archive.id,
+    )  # fmt: skip
+    store.change_backup(backup.id, as_of=now, sha256="a")
+    assert found(settings) == [(Level.OK, "db: point in time up to a minute ago")]
+    store.change_wal_archive(archive.id, seen_at=now - 1800.0, reason="the disk is away")
+    assert found(settings) == [(Level.WARN, "db: no WAL at its target for 30 min: the disk is away")]
+    store.change_wal_archive(archive.id, closed_at=now)
+    assert found(settings) == []
+
+
 def test_only_a_verified_backup_of_lately_is_well(settings: Settings, store: Store) -> None:
     db = made(store, "db")
     target = store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")

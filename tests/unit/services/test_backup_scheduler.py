@@ -28,19 +28,35 @@ from gitship.model.services import Service
 from gitship.services.backup_objects import BackupObjects
 from gitship.services.backup_scheduler import AT_ONCE, BackupScheduler
 from gitship.services.backups import BackupRuns
+from gitship.services.service_bases import ServiceBases
 from gitship.services.tasks import ServiceTasks, TaskJournal
+from gitship.services.wal_shipping import WalShipping
 from gitship.store import Store
+from tests.unit.services.test_wal_shipping import Spool
 from tests.waiting import wait_until
 
 DAY_S = 86_400.0
+
+
+class NoWal(WalShipping):
+    def prune(self, subject: BackupSubject) -> None:
+        """There is none."""
+
+
+class InstantBases(ServiceBases):
+    def __init__(self, store: Store, wal: WalShipping) -> None:
+        self._store = store
+        self.wal = wal
 
 
 class InstantBackups(BackupRuns):
     """Stores a few bytes in place of a dump, begun at the test's time. ``fails`` is why not; ``held`` waits."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
-        super().__init__(store, BackupObjects(store, settings), {})
+        objects = BackupObjects(store, settings)
+        super().__init__(store, objects, {}, InstantBases(store, NoWal(store, objects, Spool())))
         self._clock = clock
+        self.chains: list[tuple[int, int]] = []
         self.fails = ""
         self.held = threading.Event()
         self.held.set()
@@ -49,9 +65,11 @@ class InstantBackups(BackupRuns):
         self, subject: BackupSubject, target: StoredTarget, by: str, journal: TaskJournal, *,
         schedule: int | None = None,
     ) -> StoredBackup:  # fmt: skip
+        archive = self._store.open_wal_archive(subject.owner)
         backup = self._store.begin_backup(
-            subject, target, by, engine="postgres", version="17", schedule=schedule, encrypted=True
-        )
+            subject, target, by, engine="postgres", version="17", schedule=schedule, encrypted=True,
+            archive_id=archive.id if archive else None,
+        )  # fmt: skip
         backup = self._store.change_backup(backup.id, started_at=self._clock.now, key=self.objects.key(backup))
         assert self.held.wait(20)
         if self.fails:
@@ -61,6 +79,10 @@ class InstantBackups(BackupRuns):
         return self._store.change_backup(
             backup.id, state=BackupState.LISTED, sha256=written.sha256, bytes=written.bytes
         )
+
+    def verify_until(self, base: StoredBackup, until: StoredBackup, journal: TaskJournal) -> StoredBackup:
+        self.chains.append((base.number, until.number))
+        return base
 
     def verify(self, backup: StoredBackup, journal: TaskJournal) -> StoredBackup:
         return self._store.change_backup(backup.id, state=BackupState.VERIFIED, verified_at=self._clock.now)
@@ -204,6 +226,38 @@ def test_one_that_fails_is_told_and_holds_up_no_other(nightly: Nightly) -> None:
     nightly.tick()
     assert nightly.numbers(db) == [2, 1]
     assert nightly.told() == ["db: the target is full"]
+
+
+def test_a_new_wal_archive_has_its_base_at_once_and_each_base_proves_the_wal_since_the_one_before(
+    nightly: Nightly,
+) -> None:
+    db, schedule = nightly.service("db", keep="9")
+    nightly.store.change_backup_schedule(schedule.id, spool_bytes=1 << 30)
+    [schedule] = nightly.store.backup_schedules(db.subject)
+    archive = nightly.store.open_archive(db, schedule)
+    nightly.tick()
+    assert nightly.numbers(db) == []  # archiving has not begun
+    nightly.store.change_wal_archive(archive.id, seen_at=nightly.clock.now, opened_at=nightly.clock.now + 1)
+    nightly.backups.fails = "the disk is full"
+    for days in (0.0001, 0.0001):
+        nightly.tick(days)
+    assert nightly.numbers(db) == [1]
+    nightly.backups.fails = ""
+    nightly.tick(0.01)
+    nightly.tick()
+    assert nightly.numbers(db) == [2, 1] and nightly.backups.chains == []
+    nightly.tick(1)
+    assert nightly.numbers(db) == [3, 2, 1] and nightly.backups.chains == [(2, 3)]
+    nightly.store.change_wal_archive(archive.id, closed_at=nightly.clock.now, reason="a gap")
+    other = nightly.store.open_archive(db, schedule)
+    nightly.store.change_wal_archive(
+        other.id, seen_at=nightly.clock.now, opened_at=nightly.clock.now, reason="the disk is away"
+    )
+    nightly.tick()
+    assert nightly.numbers(db) == [3, 2, 1]  # it would fail
+    nightly.store.change_wal_archive(other.id, reason="")
+    nightly.tick()
+    assert nightly.numbers(db) == [4, 3, 2, 1] and nightly.backups.chains == [(2, 3)]
 
 
 def test_what_is_late_is_told_once_and_again_after_it_was_well(nightly: Nightly) -> None:

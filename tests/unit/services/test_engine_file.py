@@ -139,6 +139,8 @@ def test_a_password_that_linked_apps_have_is_not_changed() -> None:
         ("[restore]\ncommand = ['x']\nstdin = 'x'", "the dump is its input"),
         ("[console]\ncommand = ['x']\nstdin = 'x'", "a user types its input"),
         ("[dump]\ncommand = ['x']", "must have dump, restore and check_dump, or none"),
+        ("[base]\ncommand = ['x']\n[wal_start]\ncommand = ['x']", "must have wal_stop as it has others of a point"),
+        ("[wal_read]\ncommand = ['x', '{segmnet}']", "did you mean {segment}?"),
         ("[login_read_only]\ncommand = ['x']", "must have login"),
     ],
 )

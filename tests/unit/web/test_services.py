@@ -38,13 +38,25 @@ def test_the_page_of_a_service_shows_its_links_and_the_lines_of_its_last_task(si
     site.operations.services.tasks.follow(began, lambda line: None, threading.Event())
     log = site.settings.data_dir / "service-tasks" / f"{began.id}.log"
     log.write_text("-----> Restarting <db>\n")
+    target = site.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
+    archive = site.store.open_archive(
+        service, site.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada", 1 << 30)
+    )
+    site.store.change_wal_archive(archive.id, last_at=time.time() - 7200, reason="the disk is away")
+    base = site.store.begin_backup(
+        service.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True,
+        archive_id=archive.id,
+    )  # fmt: skip
+    site.store.change_backup(base.id, sha256="a", as_of=time.time() - 3 * 86_400)
     text = site.get("/services/db").text
     assert "<code>DATABASE_URL</code>" in text
     assert "Restarting &lt;db&gt;" in text
+    assert re.search(r">3 d ago</time>\s+to <time [^>]*>2 h ago</time>\s+and on: .*the disk is away", text)
     assert "restart" in text
     viewer = site.sign_in("vera", Role.VIEWER)
     text = site.get("/services/db", cookie=viewer).text
     assert "Restarting" not in text  # as `services:log`
+    assert "Point in time" not in text
     assert "/services/db/logs" not in text
 
 

@@ -329,7 +329,8 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
     site.memory.tally.take(f"{app.id} v1 hit 200 0.001 300\n{app.id} v1 miss 502 0.04 300\n".encode())
     service = site.store.create_service("db", "postgres", "17", "postgres:17", 1 << 29, "db", "x", None)
     target = site.store.add_backup_target("disk", "directory", "/mnt/backups", {}, "", "ada")
-    site.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada")
+    schedule = site.store.add_backup_schedule(service.subject, target, "0 3 * * *", "7d", "ada", 1 << 30)
+    site.store.change_wal_archive(site.store.open_archive(service, schedule).id, seen_at=time.time() - 86_400)
     backup = site.store.begin_backup(
         service.subject, target, "ada", engine="postgres", version="17", schedule=None, encrypted=True
     )
@@ -352,6 +353,7 @@ def test_metrics_have_every_series_that_readme_promises(site: Site) -> None:
         'gitship_certificate_days{app="shop",source="acme"} 10.',
         'gitship_backup_age_seconds{kind="service",service="db"} 259',
         'gitship_backup_overdue{kind="service",service="db",target="disk"} 1.0',
+        'gitship_point_in_time_age_seconds{service="db"} 864',
         "gitship_cpu_percent ",
         "gitship_memory_free_bytes ",
         "gitship_disk_free_bytes ",
