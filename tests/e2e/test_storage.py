@@ -228,7 +228,7 @@ def test_a_client_or_gitship_that_goes_away_leaves_the_old_content(server: Serve
     assert client.stdin is not None
     client.stdin.write(half)
     client.stdin.flush()
-    assert "exported or imported" in refused(server, "apps:destroy", "cut", "--force")
+    assert "exported, imported or backed up" in refused(server, "apps:destroy", "cut", "--force")
     assert "an import into 'data' of cut is in progress" in refused(
         server, "storage:import", "cut", "data", "--replace"
     )
