@@ -45,7 +45,7 @@ class Moments:
         return [b["number"] for b in shown(self.server, "backups:list", "db") if b["state"] == state]
 
     def working(self) -> list[tuple[Any, ...]]:
-        return self.server.database("SELECT kind FROM service_tasks WHERE state = 'running'")
+        return self.server.database("SELECT kind FROM tasks WHERE state = 'running'")
 
     def write(self) -> None:
         """A row, and the end of the segment that it is in; gitship may be killed meanwhile."""
