@@ -45,7 +45,7 @@ class Moments:
         return [b["number"] for b in shown(self.server, "backups:list", "db") if b["state"] == state]
 
     def working(self) -> list[tuple[Any, ...]]:
-        return self.server.database("SELECT kind FROM service_tasks WHERE state = 'running'")
+        return self.server.database("SELECT kind FROM tasks WHERE state = 'running'")
 
     def write(self) -> None:
         """A row, and the end of the segment that it is in; gitship may be killed meanwhile."""
@@ -121,7 +121,7 @@ def test_the_next_base_proves_the_wal_since_the_one_before(moments: Moments) -> 
         db.commit()
     wait_until(lambda: moments.bases() == [2, 1] and not moments.working(), 90, "a second base", every_s=0.5)
     said = ok(server, "services:log", "db")
-    assert "backup 1 of db was restored into a server of its own" in said
+    assert "backup 1 of db: it was restored into a server of its own" in said
     [after] = moments.times()
     assert after["since"] == before["since"] and after["proven_until"] > before["until"] and not after["reason"]
 
