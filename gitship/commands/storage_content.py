@@ -16,7 +16,7 @@ from gitship.console.progress import Progress
 from gitship.console.prompt import PromptInterrupted
 from gitship.containers.attach_client import ClientLeft
 from gitship.errors import DeployError
-from gitship.model import DeployState, Role
+from gitship.model import Role
 
 READ_BYTES = 64 << 10
 CTRL_C = b"\x03"
@@ -78,8 +78,7 @@ def import_(app: AppName, name: VolumeName, /, *, context: Ctx, replace: Replace
         try:
             follow(context, found.name, deploy)
         except DeployError:
-            newer = context.store.deploy(deploy.id).state is DeployState.SUPERSEDED
-            context.note(f"{name} keeps its old content" if not newer else f"it also brings {name}'s new content")
+            context.note(f"{name} keeps its old content")
             raise
     context.line(f"imported {size(progress.bytes)} into {name} of {found.name}")
 

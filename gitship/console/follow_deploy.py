@@ -11,7 +11,7 @@ from gitship.console.context import Context
 from gitship.console.prompt import PromptInterrupted
 from gitship.deploy import output
 from gitship.errors import DeployError
-from gitship.model import Deploy, DeployState
+from gitship.model import Deploy, DeployKind, DeployState
 
 Detach = Annotated[bool, Parameter(name="--detach", help="don't wait for the deploy")]
 LAST_LINES = 12  # among which a failed deploy has said why
@@ -19,6 +19,8 @@ LAST_LINES = 12  # among which a failed deploy has said why
 
 def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, raw: bool = False) -> None:
     """Prints the deploy's lines until it ends, with ``raw`` also what the build printed; without it not if `--quiet`.
+
+    A change of config that a newer one took over from the queue is followed there.
 
     Raises DeployError when it ended without going live, PromptInterrupted when the client left before: the
     deploy goes on.
@@ -43,7 +45,19 @@ def follow(context: Context, app: str, deploy: Deploy, *, detach: bool = False, 
             f" to end it: deploys:cancel {app}"
         )
         raise PromptInterrupted
+    if newer := _taken_over_by(context, ended):
+        context.note(f"deploy {newer.id} of {app} makes this change, too")
+        follow(context, app, newer, raw=raw)
+        return
     raise _not_live(app, ended, reason_shown=any(ended.reason in line for line in last_lines))
+
+
+def _taken_over_by(context: Context, deploy: Deploy) -> Deploy | None:
+    """The deploy that makes the changes of one of config that was superseded in the queue."""
+    if deploy.state is not DeployState.SUPERSEDED or deploy.kind is not DeployKind.CONFIG:
+        return None
+    later = [d for d in context.store.deploys(deploy.app_id) if d.id > deploy.id and d.kind is DeployKind.CONFIG]
+    return min(later, key=lambda found: found.id, default=None)
 
 
 def _note(context: Context, deploy: Deploy) -> None:

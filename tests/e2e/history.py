@@ -22,9 +22,11 @@ _KNOWN = re.compile(
     r"no app '|no permission for|has no mount '|is being destroyed|superseded: a newer one|of \w+ was canceled"
     r"|building failed: .*exit code 3|checking failed: web (exited 3|is not healthy)|moved to .* while this push was"
     r"|fetch first|nothing is live|is just ending|a deploy of \w+ is in progress|Docker at .* does not answer in time"
-    r"|canceled: canceled during|has never been deployed|superseded by a newer one|or the app is gone"
+    r"|canceled: (canceled during|the build)|the repository of|has never been deployed"
+    r"|superseded by a newer one|or the app is gone"
 )
 _FAILED = re.compile(r"deploy \d+ of \w+ failed")
+CARRIED = ("config:set", "storage:mount", "storage:unmount")
 CARRIED_S = 120.0  # until when a config of a deploy that was superseded may come with the newer one
 
 
@@ -96,7 +98,7 @@ class History:
         """The client has ended with ``code``, and printed that."""
         act.ended, act.said = monotonic(), told(said)
         act.outcome = Outcome.REFUSED if code else Outcome.DONE
-        if act.what == "config:set" and "superseded by a newer one" in act.said:  # which has the change, too
+        if act.what in CARRIED and "superseded by a newer one" in act.said:  # which has the change, too
             act.outcome, act.ended = Outcome.CUT, act.ended + CARRIED_S
         with self._lock:
             self.acts.append(act)

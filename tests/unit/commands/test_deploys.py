@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from gitship.deploy import output
-from gitship.model import DeployState, Role
+from gitship.model import Deploy, DeployKind, DeployState, Role
 from tests.unit.commands.world import World
 from tests.unit.memory.server import Failure
 from tests.waiting import wait_until
@@ -83,6 +83,27 @@ def test_other_ends_exit_1_and_are_named(shop: World, state: DeployState, says: 
     client = shop.run("ps:restart", "shop")
     assert client.code == 1
     assert says in client.err
+
+
+def test_who_sets_config_follows_the_deploy_that_took_it_over(shop: World) -> None:
+    shop.memory.hold()
+    shop.ok("ps:restart", "shop", "--detach")
+    first = shop.client("config:set", "shop", "A=1")
+    thread = threading.Thread(target=shop.go, args=(first,), name="the first")
+    thread.start()
+    wait_until(lambda: any(d.kind is DeployKind.CONFIG and d.state is DeployState.QUEUED for d in deploys(shop)))
+    shop.ok("config:set", "shop", "B=2", "--detach")
+    shop.memory.release()
+    thread.join()
+    newest = deploys(shop)[0]
+    assert first.code == 0
+    assert f"deploy {newest.id} of shop makes this change, too" in first.err
+    assert {"A": "1", "B": "2"}.items() <= shop.store.config(newest.app_id).items()
+
+
+def deploys(shop: World) -> list[Deploy]:
+    """Newest first."""
+    return shop.store.deploys(shop.store.app("shop").id)
 
 
 def test_a_deploys_log_shows_everything_and_ends_as_the_deploy_did(shop: World) -> None:
