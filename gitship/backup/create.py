@@ -114,13 +114,13 @@ class Backups:
                     write(piece)
                 except OSError:
                     raise ClientLeft from None
-            return self.noted(archive)
+            return self._noted(archive)
         finally:
             self._one.release()
 
     @contextmanager
     def reading(self, gone: threading.Event) -> Iterator[ServerArchive]:
-        """The archive of all but logs, to be read; see ``noted``. Waits while another is made.
+        """The archive of all but logs, to be read. Waits while another is made.
 
         Reading raises ClientLeft when ``gone`` is set.
         """
@@ -135,7 +135,7 @@ class Backups:
         finally:
             self._one.release()
 
-    def noted(self, archive: ServerArchive) -> BackupSummary:
+    def _noted(self, archive: ServerArchive) -> BackupSummary:
         """That the archive is whole, and where it was to go: `gitship doctor` knows of it from now on."""
         assert archive.summary is not None
         self._store.set_server_setting(LAST, {"at": time.time(), **dataclasses.asdict(archive.summary)})

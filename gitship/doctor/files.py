@@ -43,6 +43,9 @@ def secrets(settings: Settings) -> Iterator[Finding]:
         yield ok("files", "database and keys are not readable by others")
 
 
+_RECORDED = "SELECT max(started_at) FROM backups WHERE subject = 'server' AND state IN ('listed', 'verified')"
+
+
 def _open_to_others(path: Path) -> bool:
     return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
@@ -58,6 +61,8 @@ def database(settings: Settings) -> Iterator[Finding]:
             wrong = integrity.problem(db)
             [(apps,)] = db.execute("SELECT count(*) FROM apps")
             backups = db.execute("SELECT value FROM server_settings WHERE name = ?", (LAST_BACKUP,)).fetchall()
+            there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backups'").fetchone()  # not before an upgrade
+            [(recorded,)] = db.execute(_RECORDED) if there else [(None,)]
             troubles = db.execute("SELECT value FROM server_settings WHERE name = ?", (TROUBLES,)).fetchall()
             [(admins,)] = db.execute("SELECT count(*) FROM keys WHERE role = 'admin'")
             [(keys,)] = db.execute("SELECT count(*) FROM keys")
@@ -69,7 +74,8 @@ def database(settings: Settings) -> Iterator[Finding]:
     else:
         yield from _copies(settings)
     if apps:
-        yield _backup(float(json.loads(backups[0][0])["at"]) if backups else None, settings.ssh.listen.port)
+        by_hand = float(json.loads(backups[0][0])["at"]) if backups else 0.0
+        yield _backup(max(by_hand, recorded or 0.0) or None, settings.ssh.listen.port)
     for app, text in json.loads(troubles[0][0]) if troubles else ():
         yield fail("apps", f"{app or 'what belongs to none'}: {text}", "see `server:reconcile`, and the server's log")
     if not admins:

@@ -22,7 +22,7 @@ _SCHEDULES = """
 """
 _WAL = """
     SELECT service, seen_at, opened_at, reason, EXISTS (SELECT 1 FROM backups b
-        WHERE b.archive_id = a.id AND b.as_of IS NOT NULL AND b.sha256 <> '')
+        WHERE b.archive_id = a.id AND b.as_of IS NOT NULL AND b.state = 'verified')
     FROM wal_archives a WHERE closed_at IS NULL ORDER BY service
 """
 _WITHOUT = """

@@ -119,7 +119,7 @@ class BackupScheduler:
         if schedule.seen_at > archive.opened_at and now - schedule.seen_at < AGAIN_S:
             return False
         made = self._store.backups(schedule=schedule.id)
-        return not any(b.archive_id == archive.id and b.stored for b in made)
+        return not any(b.archive_id == archive.id and b.stored and b.state is not BackupState.FAILED for b in made)
 
     def _begin(self, schedule: BackupSchedule) -> None:
         subject, begun_at = schedule.subject, self._now()
@@ -127,10 +127,11 @@ class BackupScheduler:
         def work(journal: TaskJournal) -> None:
             try:
                 self._made(schedule, journal)
-            except GitshipError as error:
+            except Exception as error:
                 if self._ended.is_set():  # gitship stops: it is due again when it is back
                     raise
-                self._announce(Topic.BACKUP_FAILED, subject, error.message)
+                told = error.message if isinstance(error, GitshipError) else f"internal error: {error!r:.200}"
+                self._announce(Topic.BACKUP_FAILED, subject, told)
                 self._store.change_backup_schedule(schedule.id, seen_at=begun_at)
                 raise
             self._store.change_backup_schedule(schedule.id, seen_at=begun_at)
@@ -162,7 +163,7 @@ class BackupScheduler:
 
     def expire(self, schedule: BackupSchedule, told: Callable[[str], None]) -> None:
         """Removes what the schedule has made and keeps no longer; what a target does not let go is tried again then."""
-        backups = [b for b in self._store.backups(schedule=schedule.id) if b.stored]
+        backups = [b for b in self._store.backups(schedule.subject, schedule=schedule.id) if b.stored]
         made = [MadeBackup(b.id, b.started_at, b.state is BackupState.VERIFIED) for b in backups]
         gone = Retention.parse(schedule.keep).expired(made, self._now(), zone(self._timezone))
         for backup in backups:

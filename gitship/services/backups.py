@@ -162,7 +162,7 @@ class BackupRuns:
         except _Interrupted as error:  # it says nothing about the backup
             raise ServiceError(error.message, error.hint) from None
         except GitshipError as error:
-            broken = isinstance(error, _BROKEN)  # else it may be as good as it was
+            broken = isinstance(error, _BROKEN) and not journal.gone.is_set()  # else it may be as good as it was
             self._store.change_backup(
                 backup.id, state=BackupState.FAILED if broken else backup.state,
                 reason=f"not verified: {error.message}", hint=error.hint,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -18,7 +17,7 @@ from gitship.backup.create import UNFINISHED, Backups
 from gitship.backup.reading import BackupReader
 from gitship.backup.restore import DATABASE
 from gitship.backup.stream import until_gone
-from gitship.errors import ServiceError
+from gitship.errors import GitshipError, ServiceError
 from gitship.model.backups import BackupSubject, RowCounts, StoredBackup
 from gitship.model.services import ServiceState
 from gitship.services.backups import BackupAbout, BackupContent
@@ -54,7 +53,8 @@ class ServerArchives:
         with self._backups.reading(journal.gone) as archive:
 
             def counts() -> RowCounts:
-                made = self._backups.noted(archive)
+                made = archive.summary
+                assert made is not None  # its pieces have all been read
                 for missing in (*made.without, *made.undumped):
                     journal.line(f" !     not in it: {missing}")
                 return RowCounts()
@@ -67,14 +67,15 @@ class ServerArchives:
         """Read to its end: each entry is as its manifest says, its database is whole and opens, and it has a dump of
         each service and the content of each volume that the database knows of. Nothing is started from it.
         """
-        place = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._data_dir))
         try:
-            with stored as chunks:
-                found = _read(until_gone(chunks, journal.gone), place / DATABASE)
-            with closing(Store(place / DATABASE, copies=0)) as store:
-                apps, missing = len(store.apps()), _missing(store, found, self._catalog())
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._data_dir) as place:
+                database = Path(place) / DATABASE
+                with stored as chunks:
+                    found = _read(until_gone(chunks, journal.gone), database)
+                with closing(Store(database, copies=0)) as store:
+                    apps, missing = len(store.apps()), _missing(store, found, self._catalog())
+        except OSError as error:
+            raise GitshipError(f"it cannot be read back: {error}", "free some space in the data directory") from error
         if missing:
             raise ServiceError(
                 f"{backup.label} has no data of {', '.join(missing[:5])}",

@@ -103,7 +103,7 @@ class ServiceBases:
         if backup.archive_id is None or at is None:
             raise ServiceError(f"{backup.label} is not whole", "use another backup")
         archive = self._store.wal_archive(backup.archive_id)
-        return ReplayGoal(archive.folder, archive.database, at, archive.target_id)
+        return ReplayGoal(archive.folder, archive.database, at, archive.target_id, archive.last_segment)
 
     def filling(
         self, service: Service, stored: AbstractContextManager[Iterator[bytes]], goal: ReplayGoal, journal: TaskJournal

@@ -42,9 +42,10 @@ class WalArchiver:
     def stop(self) -> None:
         """What is half sent is not there, and is sent again by the next gitship."""
         self._gone.set()
-        for thread in (self._thread, *self._under_way.values()):
+        deadline = time.monotonic() + STOP_S
+        for thread in (self._thread, *list(self._under_way.values())):
             if thread.is_alive():
-                thread.join(STOP_S)
+                thread.join(max(0.1, deadline - time.monotonic()))
 
     def _loop(self) -> None:
         while not self._gone.is_set():

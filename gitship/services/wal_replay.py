@@ -18,12 +18,16 @@ MOST_LINE = 200
 
 @dataclass(frozen=True, slots=True)
 class ReplayGoal:
-    """What goes on from a base. ``database`` is its name in there; ``at`` is in epoch seconds."""
+    """What goes on from a base. ``database`` is its name in there; ``at`` is in epoch seconds.
+
+    ``last`` is the newest segment that has come to the target; "" when nobody here knows.
+    """
 
     folder: str
     database: str
     at: float
     target_id: int
+    last: str = ""
 
 
 class WalReplay:
@@ -42,20 +46,24 @@ class WalReplay:
         given = 0
         with self._containers.actions.read(container_id, action, values, journal.gone) as said:
             for name in _lines(said):
-                given += self._give(service, container_id, place, goal.folder, name, journal)
+                given += self._give(service, container_id, place, goal, name, journal)
         journal.detail(f"{given} WAL segments were replayed")
 
     def _give(
-        self, service: Service, container_id: str, place: BackupTarget, folder: str, name: str, journal: TaskJournal
-    ) -> bool:
-        """False when there is no such file."""
+        self, service: Service, container_id: str, place: BackupTarget, goal: ReplayGoal, name: str,
+        journal: TaskJournal,
+    ) -> bool:  # fmt: skip
+        """False when there is no such file. Raises ServiceError for one that has been there."""
         give, values = self._containers.action(service, "base_give"), self._containers.values(service)
         if wal_names.FILE.fullmatch(name):
             try:
-                with self._shipping.read(folder, place, name) as chunks:
+                with self._shipping.read(goal.folder, place, name) as chunks:
                     self._containers.actions.write(container_id, give, values, chunks, journal.gone)
             except NotFound:
-                pass
+                if wal_names.SEGMENT.fullmatch(name) and name <= goal.last:  # else it would pass for the end of WAL
+                    raise ServiceError(
+                        f"the target has lost the WAL segment {name}", "restore a time before it; see its backups"
+                    ) from None
             else:
                 return True
         self._containers.actions.write(container_id, give, values, (), journal.gone)

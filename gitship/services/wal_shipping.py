@@ -157,6 +157,7 @@ class WalShipping:
             kb = str(archive.spool_bytes >> 10)
             start = self._containers.action(service, "wal_start")
             run(container, start, {**values, "spool_kb": kb}, ACTION_S)
+            archive = self._store.change_wal_archive(archive.id, seen_at=time.time())
         now = time.time()
         files, hole = self._listed(service, container)
         for file in files:

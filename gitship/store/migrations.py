@@ -276,4 +276,11 @@ MIGRATIONS = (
     ALTER TABLE backups ADD COLUMN proven_until REAL;
     ALTER TABLE backup_schedules ADD COLUMN spool_bytes INTEGER;
     """,
+    # Its ids began anew when the table was made again: a schedule must not take over what one that is gone has made.
+    """
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'backup_schedules', 0
+        WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'backup_schedules');
+    UPDATE sqlite_sequence SET seq = max(seq, coalesce((SELECT max(schedule) FROM backups), 0))
+        WHERE name = 'backup_schedules';
+    """,
 )

@@ -249,7 +249,8 @@ def test_backups_of_services_of_before_others_had_any_are_carried_forward(tmp_pa
         db.execute(
             "INSERT INTO service_backups (id, service_id, service, number, engine, version, target_id, encrypted,"
             " state, by, schedule, started_at)"
-            " VALUES (9, 7, 'db', 4, 'postgres', '17', 2, 1, 'verified', 'ada', 3, 5.0)"
+            " VALUES (9, 7, 'db', 4, 'postgres', '17', 2, 1, 'verified', 'ada', 3, 5.0),"
+            " (10, 8, 'gone', 1, 'postgres', '17', 2, 1, 'verified', 'ada', 8, 5.0)"
         )
         db.execute(
             "INSERT INTO service_tasks (id, service_id, service, kind, by, state, started_at) VALUES"
@@ -257,13 +258,15 @@ def test_backups_of_services_of_before_others_had_any_are_carried_forward(tmp_pa
         )
     with closing(Store(path)) as store:
         service = store.service(7)
-        [schedule], [backup], [task] = store.backup_schedules(), store.backups(), store.service_tasks(7)
+        [schedule], [backup], [task] = store.backup_schedules(), store.backups(service.subject), store.service_tasks(7)
         assert {one.subject for one in (schedule, backup, task)} == {service.subject}
         assert (schedule.id, schedule.target, schedule.subject.name, schedule.keep) == (3, "disk", "db", "7d")
         assert (backup.id, backup.number, backup.label, backup.schedule) == (9, 4, "backup 4 of db", 3)
         assert (task.id, task.kind, store.last_verified(service.subject)) == (11, "backup", backup)
+        target = store.backup_target(2)
+        assert store.add_backup_schedule(service.subject, target, "@hourly", "7d", "ada").id > 8  # which has made some
         store.delete_service(7)
-        assert store.backup_schedules() == [] and store.backups() == [backup]
+        assert store.backup_schedules() == [] and store.backups(service.subject) == [backup]
 
 
 def test_certificates_of_before_the_status_page_had_any_are_carried_forward(tmp_path: Path) -> None:

@@ -60,12 +60,15 @@ def test_wal_that_is_late_is_told_with_the_reason_and_a_gap_without_a_base(setti
         db.subject, target, "ada", engine="postgres", version="17", schedule=schedule.id, encrypted=True,
         archive_id=archive.id,
     )  # fmt: skip
-    store.change_backup(backup.id, as_of=now, sha256="a")
-    assert found(settings) == [(Level.OK, "db: point in time up to a minute ago")]
+    store.change_backup(backup.id, as_of=now, sha256="a", state=BackupState.FAILED)
+    assert found(settings) == [(Level.WARN, "db: no point in time since the last gap")]
+    store.change_backup(backup.id, state=BackupState.VERIFIED)
+    verified = (Level.OK, "db: verified backup at disk, 0 h old")
+    assert found(settings) == [verified, (Level.OK, "db: point in time up to a minute ago")]
     store.change_wal_archive(archive.id, seen_at=now - 1800.0, reason="the disk is away")
-    assert found(settings) == [(Level.WARN, "db: no WAL at its target for 30 min: the disk is away")]
+    assert found(settings) == [verified, (Level.WARN, "db: no WAL at its target for 30 min: the disk is away")]
     store.change_wal_archive(archive.id, closed_at=now)
-    assert found(settings) == []
+    assert found(settings) == [verified]
 
 
 def test_only_a_verified_backup_of_lately_is_well(settings: Settings, store: Store) -> None:

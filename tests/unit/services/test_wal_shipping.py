@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from gitship.config import Settings
 from gitship.errors import EngineError, GitshipError, NotFound, ServiceError
 from gitship.model.backups import BackupState, WalArchive
 from gitship.model.services import Service
+from gitship.services import wal_names
 from gitship.services.backup_objects import BackupObjects
 from gitship.services.engine_catalog import EngineCatalog
 from gitship.services.service_container import ServiceContainers
 from gitship.services.wal_archiver import WalArchiver
+from gitship.services.wal_replay import ReplayGoal, WalReplay
 from gitship.services.wal_shipping import WalShipping
 from gitship.store import Store
 from tests.waiting import wait_until
@@ -73,6 +75,11 @@ class Spool(ServiceContainers):
         self._meet(name)
         content = self.files[values["segment"]]
         yield iter([content[: self.cut]])
+
+    def write(
+        self, container: str, name: str, values: Mapping[str, str], chunks: Iterable[bytes], gone: threading.Event
+    ) -> None:
+        assert name == "base_give" and all(chunks)
 
     def _meet(self, name: str) -> None:
         self.done.append(name)
@@ -249,6 +256,36 @@ def test_wal_goes_once_no_base_needs_it_and_an_archive_with_its_last_base(db: Ar
     assert db.there(archive) == []
     with pytest.raises(NotFound):
         db.store.wal_archive(archive.id)
+
+
+def test_a_segment_that_the_target_has_lost_is_not_the_end_of_wal(db: Archived) -> None:
+    """The server would stop before it, and its rows would pass for those of the time that was asked for."""
+    db.ship()
+    db.write(1, 2, 3)
+    archive = db.ship()
+    db.place.remove(wal_names.key(archive.folder, segment(2)))
+    replay, goal = WalReplay(db.spool, db.shipping), ReplayGoal(archive.folder, "db", 0.0, 1, archive.last_segment)
+    asked = [segment(1), segment(2), segment(3), segment(4), "00000002.history"]
+    given: dict[str, object] = {}
+    for name in asked:
+        try:
+            given[name] = replay._give(db.service, "c", db.place, goal, name, journal=_Journal())  # type: ignore[arg-type]
+        except ServiceError as error:
+            given[name] = error.message
+    assert list(given.values()) == [True, f"the target has lost the WAL segment {segment(2)}", True, False, False]
+
+
+class _Journal:
+    gone = threading.Event()
+
+
+def test_the_spool_is_made_once_whatever_fails_after_it(db: Archived) -> None:
+    db.spool.fails = "wal_list"
+    with pytest.raises(EngineError):
+        db.ship()
+    db.write(1)
+    db.spool.fails = ""
+    assert db.ship().last_segment == segment(1)
 
 
 def test_what_is_late_is_told_once_and_a_gap_once(db: Archived, tmp_path: Path) -> None:
