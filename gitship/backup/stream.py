@@ -17,7 +17,9 @@ from gitship.containers.attach_client import ClientLeft
 from gitship.errors import GitshipError
 
 CHUNK_BYTES = 256 << 10
+ALSO_S = 1.0
 Result = TypeVar("Result")
+Chunk = TypeVar("Chunk")
 
 
 class Meter:
@@ -159,12 +161,16 @@ class Interrupted(Exception):
     """The source of a stream has failed."""
 
 
-def stalled(chunks: Iterable[bytes], limit_s: float, gone: threading.Event, what: str = "the dump") -> Iterator[bytes]:
+def stalled(
+    chunks: Iterable[Chunk], limit_s: float, gone: threading.Event, what: str = "the dump",
+    also: threading.Event | None = None,
+) -> Iterator[Chunk]:  # fmt: skip
     """Sets ``gone`` when a chunk is waited for longer than ``limit_s``, and raises GitshipError then.
 
-    Only waits for ``chunks`` count, not those for the consumer. ``chunks`` has to end when ``gone`` is set.
+    Only waits for ``chunks`` count, not those for the consumer. ``chunks`` has to end when ``gone`` is set, which it is
+    within a second of ``also``, too.
     """
-    watch = _Watch(limit_s, gone)
+    watch = _Watch(limit_s, gone, also)
     threading.Thread(target=watch.run, name="backup-stall", daemon=True).start()
     source = iter(chunks)
     try:
@@ -186,11 +192,12 @@ def stalled(chunks: Iterable[bytes], limit_s: float, gone: threading.Event, what
 class _Watch:
     """A context is one wait; ``run`` looks at it again when it may have lasted too long."""
 
-    def __init__(self, limit_s: float, gone: threading.Event) -> None:
+    def __init__(self, limit_s: float, gone: threading.Event, also: threading.Event | None) -> None:
         self.ended = threading.Event()
         self.tripped = False
         self._limit_s = limit_s
         self._gone = gone
+        self._also = also
         self._since: float | None = None
 
     def __enter__(self) -> None:
@@ -201,7 +208,10 @@ class _Watch:
 
     def run(self) -> None:
         left = self._limit_s
-        while not self.ended.wait(left):
+        while not self.ended.wait(left if self._also is None else min(left, ALSO_S)):
+            if self._also is not None and self._also.is_set():
+                self._gone.set()
+                return
             since = self._since
             left = self._limit_s if since is None else since + self._limit_s - time.monotonic()
             if left <= 0:

@@ -104,8 +104,11 @@ class BackupSchedules:
             if schedule_id not in own:
                 raise NotFound(f"{subject.name} has no schedule {schedule_id}", "see `backups:schedules`")
             self._store.remove_backup_schedule(schedule_id)
-        archive = self._store.open_wal_archive(subject.owner) if own[schedule_id].point_in_time else None
-        if archive is not None:
+        if own[schedule_id].point_in_time:
             with suppress(GitshipError):  # its server does not run: it ends when that is back
-                self._wal.ship(archive, threading.Event(), 0.0)
+                archive = self._store.open_wal_archive(subject.owner)
+                if archive is not None:
+                    self._wal.ship(archive, threading.Event(), 0.0)
+                else:  # it has just ended by a gap
+                    self._wal.stop(self._store.service(subject.owner))
         return own[schedule_id]

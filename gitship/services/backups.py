@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gitship.services.service_bases import ServiceBases
 
 log = logging.getLogger("gitship.services")
+SERVER_STALLS = 8
 STALL_S = 900.0  # of content that does not come: a dump may wait for a lock in the database
 
 
@@ -116,7 +117,9 @@ class BackupRuns:
             journal.stage(f"Backing up {subject.name} to {backup.target}"),
             self._source(backup).reading(subject, journal) as content,
         ):
-            chunks = stalled(content.chunks, self._stall_s, journal.gone, subject.name)
+            # Of a server no data come while one dump after the other is waited for in vain.
+            limit_s = self._stall_s * (SERVER_STALLS if subject.kind is SubjectKind.SERVER else 1)
+            chunks = stalled(content.chunks, limit_s, journal.gone, subject.name)
             with closing(self._sealed(chunks, backup, journal)) as stream:
                 written = place.put(key, stream, journal.gone)
             backup = self._store.change_backup(

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from gitship.backup.stream import stalled
 from gitship.engine import volume_archive
 from gitship.engine.interface import Engine
 from gitship.engine.timeouts import WaitInterrupted
@@ -30,6 +31,7 @@ log = logging.getLogger("gitship.services")
 DIRECTORY = "service-dumps"
 WHOLE = "whole.json"
 PIECE_BYTES = 4 << 20
+DUMP_STALL_S = 240.0
 
 
 class ServerDumps:
@@ -53,8 +55,9 @@ class ServerDumps:
         Raises WaitInterrupted when ``gone`` is set.
         """
         for service in self._store.services():
+            stuck = threading.Event()  # a dump that waits for a lock in its database must not end those of the others
             try:
-                yield from self._dumped(service, gone)
+                yield from stalled(self._dumped(service, stuck), DUMP_STALL_S, stuck, service.name, gone)
             except GitshipError as error:
                 log.warning("%s is not in the backup: %s", service.name, error.message)
                 failed.append(f"{service.name}: {error.message}")

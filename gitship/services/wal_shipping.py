@@ -112,6 +112,11 @@ class WalShipping:
                     f"segment {said} of {service.name} did not come", f"see services:logs {service.name}"
                 )
 
+    def stop(self, service: Service) -> None:
+        """Ends the spool, also one that no archive knows of any more. Raises GitshipError."""
+        action, values = self._containers.action(service, "wal_stop"), self._containers.values(service)
+        self._containers.actions.output(self._containers.running(service), action, values, ACTION_S)
+
     def place(self, target_id: int) -> BackupTarget:
         return self._objects.at(self._store.backup_target(target_id))
 
@@ -151,7 +156,7 @@ class WalShipping:
         container, values = self._containers.running(service), self._containers.values(service)
         run = self._containers.actions.output
         if not schedules:
-            run(container, self._containers.action(service, "wal_stop"), values, ACTION_S)
+            self.stop(service)
             return self._close(archive, "it was switched off")
         if archive.seen_at is None:
             kb = str(archive.spool_bytes >> 10)

@@ -152,6 +152,19 @@ def test_a_hanging_source_that_just_stops_is_not_whole() -> None:
         list(stalled(hanging(), 0.05, gone))
 
 
+def test_a_source_is_ended_by_another_event_too() -> None:
+    gone, also = threading.Event(), threading.Event()
+
+    def hanging() -> Iterator[bytes]:
+        yield b"a"
+        also.set()
+        assert gone.wait(60)
+        raise OSError("ended")
+
+    with pytest.raises(OSError, match="ended"):
+        list(stalled(hanging(), 60, gone, "the dump", also))
+
+
 def test_a_slow_consumer_is_not_a_stall() -> None:
     """The watch looks at each wait for the source: here none lasts."""
     gone = threading.Event()
