@@ -371,4 +371,4 @@ def test_memory_does_not_grow_with_the_context(builds: Builds) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 4 << 20
+    assert peak < 25 << 20  # a file of 4 MB or a few at once, as the engine asks for them: never all 100 MB
