@@ -82,7 +82,7 @@ def _scale(context: Context, app: App) -> dict[str, int]:
 def _is_so(context: Context, app: App, wanted: dict[str, int]) -> bool:
     """Set like this by command, and no deploy under way that could be changing it."""
     stored = context.store.scale(app.id)
-    under_way = any(d.app_id == app.id and not d.state.switched for d in context.store.unfinished_deploys())
+    under_way = context.store.deploying(app.id)
     return not under_way and all(stored.get(process) == number for process, number in wanted.items())
 
 

@@ -23,7 +23,7 @@ OneProcess = Annotated[str | None, Parameter(name="--process", metavar="P", help
 def change(context: Context, app: App, changes: Changes, *, detach: bool, no_restart: bool) -> None:
     """Sets (with None, unsets) what differs, by a deploy when the app is live, and follows it."""
     # a deploy under way may be changing the very same, and what waits for a restart gets it now
-    under_way = any(d.app_id == app.id and not d.state.switched for d in context.store.unfinished_deploys())
+    under_way = context.store.deploying(app.id)
     if not under_way and (no_restart or not context.operations.tuning.pending(app)):
         changes = context.store.app_settings(app.id).differing(changes)
     if not changes:

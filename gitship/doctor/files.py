@@ -61,8 +61,7 @@ def database(settings: Settings) -> Iterator[Finding]:
             wrong = integrity.problem(db)
             [(apps,)] = db.execute("SELECT count(*) FROM apps")
             backups = db.execute("SELECT value FROM server_settings WHERE name = ?", (LAST_BACKUP,)).fetchall()
-            there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'backups'").fetchone()  # not before an upgrade
-            [(recorded,)] = db.execute(_RECORDED) if there else [(None,)]
+            [(recorded,)] = db.execute(_RECORDED) if integrity.has(db, "backups") else [(None,)]
             troubles = db.execute("SELECT value FROM server_settings WHERE name = ?", (TROUBLES,)).fetchall()
             [(admins,)] = db.execute("SELECT count(*) FROM keys WHERE role = 'admin'")
             [(keys,)] = db.execute("SELECT count(*) FROM keys")

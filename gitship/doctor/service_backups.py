@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 
@@ -36,9 +35,9 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
     if not settings.database.exists():
         return
     with integrity.opened(settings.database) as db:
-        if not _has(db, "backups"):
+        if not integrity.has(db, "backups"):
             return  # of a gitship that has not been started since its upgrade
-        archives = db.execute(_WAL).fetchall() if _has(db, "wal_archives") else []
+        archives = db.execute(_WAL).fetchall() if integrity.has(db, "wal_archives") else []
         schedules, without = db.execute(_SCHEDULES).fetchall(), db.execute(_WITHOUT).fetchall()
     now = time.time()
     for service, target, schedule, created_at, verified_at in schedules:
@@ -70,10 +69,6 @@ def service_backups(settings: Settings) -> Iterator[Finding]:
             "backups", f"{service} has no schedule of backups",
             f"backups:schedule {service} '0 3 * * *'; first, if there is no target: backups:target:add",
         )  # fmt: skip
-
-
-def _has(db: sqlite3.Connection, table: str) -> bool:
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
 
 
 LOOKS: tuple[tuple[str, Look], ...] = (("backups", service_backups),)

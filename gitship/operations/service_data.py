@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from gitship.backup.stream import awaited
 from gitship.containers.attach_client import AttachedClient, ClientLeft, execute
 from gitship.engine.timeouts import WaitInterrupted
-from gitship.errors import Conflict, ServiceError, UsageError
+from gitship.errors import Conflict, GitshipError, ServiceError, UsageError
 from gitship.model import Identity
 from gitship.model.services import Service, ServiceTask
 from gitship.operations.service_apps import LinkedApps
@@ -140,6 +140,8 @@ class ServiceData:
             now = self._store.confirm_service(service, by)
             with self._apps.waiting(now, by, journal):
                 self._room.lifecycle.go_back(now, journal)
+            with suppress(GitshipError):  # of the time of these data, which nobody reads now; few engines have one
+                self._room.backups.bases.wal.stop(self._store.service(service.id))
             journal.line(f"=====> {self._store.service(service.id).label} has the data of before")
 
         return self._services.tasks.begin(service, "rollback", by, work)

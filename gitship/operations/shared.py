@@ -35,7 +35,7 @@ class Shared:
         """True when what is set waits for the next deploy, which has not read it yet: none is under way."""
         if app.live_release is not None and not self.stopped(app):
             return False
-        return not any(d.app_id == app.id and not d.state.switched for d in self.store.unfinished_deploys())
+        return not self.store.deploying(app.id)
 
     def publish_hosts(self, app: App) -> None:
         """Tells Varnish which host leads to which app, and whoever listens that this one is new or has changed."""

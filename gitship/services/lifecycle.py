@@ -169,20 +169,12 @@ class ServiceLifecycle:
                 self.run(self._store.service(service.id), journal.gone)
                 now = self._store.service(service.id)
                 self._links.renew(now, now.container)
-                self._end_spool(now)
         except GitshipError:
             journal.line(f" !     the data of before did not start: those of now again, with {before.version}")
             self._store_placed(before, of_now(before), before.image, root_password=before.root_password)
             self._store.note_volume(old)
             self.run(self._store.service(service.id), journal.gone)
             raise
-
-    def _end_spool(self, service: Service) -> None:
-        """Data that come back may have a spool for WAL of their time, which nobody reads now."""
-        action = self._containers.engine_of(service).wal_stop
-        if action is not None:
-            with suppress(GitshipError):
-                self._actions.output(service.container, action, self._containers.values(service), ACTION_S)
 
     # -- servers beside the service's own
 

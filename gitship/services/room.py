@@ -102,7 +102,7 @@ def build(
         SubjectKind.SERVER: ServerArchives(server, catalog, core.settings.data_dir),
     }
     wal = WalShipping(store, objects, containers)
-    bases = ServiceBases(store, images, containers, volumes, lifecycle, service_dumps, wal)
+    bases = ServiceBases(store, containers, lifecycle, service_dumps, wal)
     backups = BackupRuns(store, objects, sources, bases)
     archiver = WalArchiver(store, wal)
     scheduler = BackupScheduler(store, tasks, backups, core.settings.cron.timezone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC
 
@@ -11,12 +11,10 @@ from gitship.errors import ServiceError
 from gitship.model.backups import BackupSchedule, BackupState, BackupSubject, RowCounts, StoredBackup
 from gitship.model.services import Service
 from gitship.services.backups import BackupAbout, BackupContent
-from gitship.services.fetch_image import ServiceImages
-from gitship.services.lifecycle import ServiceLifecycle
+from gitship.services.lifecycle import Fill, ServiceLifecycle
 from gitship.services.restorable import written
 from gitship.services.service_container import ServiceContainers
 from gitship.services.service_dumps import ServiceDumps
-from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.tasks import TaskJournal
 from gitship.services.wal_replay import ReplayGoal, WalReplay
 from gitship.services.wal_shipping import WalShipping
@@ -27,13 +25,11 @@ class ServiceBases:
     """A ``BackupSource``. Safe from any thread."""
 
     def __init__(
-        self, store: Store, images: ServiceImages, containers: ServiceContainers, volumes: ServiceVolumes,
-        lifecycle: ServiceLifecycle, dumps: ServiceDumps, wal: WalShipping,
+        self, store: Store, containers: ServiceContainers, lifecycle: ServiceLifecycle, dumps: ServiceDumps,
+        wal: WalShipping,
     ) -> None:  # fmt: skip
         self._store = store
-        self._images = images
         self._containers = containers
-        self._volumes = volumes
         self._lifecycle = lifecycle
         self._dumps = dumps
         self.wal = wal
@@ -79,19 +75,11 @@ class ServiceBases:
     ) -> str:  # fmt: skip
         """Takes it to where ``until`` began, itself or a later one, whose rows it has to have then."""
         service = self._store.service(backup.subject.owner)
-        image = self._containers.engine_of(service).reference(backup.version)
-        image_id = service.image_id
-        if backup.version != service.version:
-            image_id = self._images.fetch(image, journal)
         fill = self.filling(service, stored, self.goal(backup, until.as_of), journal)
-        with (
-            self._volumes.scratch(service, backup.version, image, image_id) as placed,
-            self._lifecycle.beside(service, placed, journal, fill, before_start=True) as beside,
-        ):
-            rows = self._dumps.compare(until, self._lifecycle.counts(service, beside.container))
+        proof = self._dumps.proved(backup, until, fill, journal, before_start=True)
         proven = max(until.as_of or 0.0, self._store.backup(backup.id).proven_until or 0.0)
         self._store.change_backup(backup.id, proven_until=proven)
-        return f"it was restored into a server of its own: {rows}"
+        return proof
 
     def chain(self, backup: StoredBackup) -> StoredBackup | None:
         """The base before in the same archive: WAL leads from that to this one."""
@@ -107,7 +95,7 @@ class ServiceBases:
 
     def filling(
         self, service: Service, stored: AbstractContextManager[Iterator[bytes]], goal: ReplayGoal, journal: TaskJournal
-    ) -> Callable[[str], None]:
+    ) -> Fill:
         """What brings a base into the volume of a container without a server, and takes it to its time."""
         action = self._containers.action(service, "base_restore")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from gitship.errors import ServiceError
@@ -10,7 +10,7 @@ from gitship.model.backups import BackupSubject, StoredBackup
 from gitship.model.services import Service
 from gitship.services.backups import BackupAbout, BackupContent
 from gitship.services.fetch_image import ServiceImages
-from gitship.services.lifecycle import ServiceLifecycle
+from gitship.services.lifecycle import Fill, ServiceLifecycle
 from gitship.services.service_container import ServiceContainers
 from gitship.services.service_volumes import ServiceVolumes
 from gitship.services.tasks import TaskJournal
@@ -45,7 +45,13 @@ class ServiceDumps:
     def verified(
         self, backup: StoredBackup, stored: AbstractContextManager[Iterator[bytes]], journal: TaskJournal
     ) -> str:
-        """In a server of the backup's version, which no app reaches; its rows are compared."""
+        service = self._store.service(backup.subject.owner)
+        return self.proved(backup, backup, self.filling(service, stored, journal), journal)
+
+    def proved(
+        self, backup: StoredBackup, until: StoredBackup, fill: Fill, journal: TaskJournal, *, before_start: bool = False
+    ) -> str:
+        """In a server of the backup's version, which no app reaches; it has to have the rows of ``until``."""
         service = self._store.service(backup.subject.owner)
         image, image_id = service.image, service.image_id
         if backup.version != service.version:
@@ -53,14 +59,12 @@ class ServiceDumps:
             image_id = self._images.fetch(image, journal)
         with (
             self._volumes.scratch(service, backup.version, image, image_id) as placed,
-            self._lifecycle.beside(service, placed, journal, self.filling(service, stored, journal)) as beside,
+            self._lifecycle.beside(service, placed, journal, fill, before_start=before_start) as beside,
         ):
-            rows = self.compare(backup, self._lifecycle.counts(service, beside.container))
+            rows = self.compare(until, self._lifecycle.counts(service, beside.container))
         return f"it was restored into a server of its own: {rows}"
 
-    def filling(
-        self, service: Service, stored: AbstractContextManager[Iterator[bytes]], journal: TaskJournal
-    ) -> Callable[[str], None]:
+    def filling(self, service: Service, stored: AbstractContextManager[Iterator[bytes]], journal: TaskJournal) -> Fill:
         """What brings a dump into the server of a container; it raises GitshipError also when ``stored`` does."""
         action = self._containers.action(service, "restore")
 

@@ -82,6 +82,10 @@ class DeployRecords(Webhooks):
             for r in self._rows(f"SELECT {_DEPLOY} FROM deploys WHERE state NOT IN ({marks}) ORDER BY id", *ended)
         ]
 
+    def deploying(self, app_id: int) -> bool:
+        """True while a deploy may yet change what the app's containers have; not while it drains the old ones."""
+        return any(d.app_id == app_id and not d.state.switched for d in self.unfinished_deploys())
+
     def update_deploy(self, deploy: Deploy) -> None:
         """Writes everything that may change in a deploy's life, and tells the webhooks in the same transaction."""
         stages = json.dumps([[s.stage, s.started_at, s.seconds] for s in deploy.stages])

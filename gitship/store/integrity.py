@@ -35,6 +35,11 @@ def problem_of(path: Path) -> str:
         return str(error)
 
 
+def has(db: sqlite3.Connection, table: str) -> bool:
+    """False before the start that brings it, after an upgrade."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """The database for reading alone, without a lock that whoever writes to it would feel. Raises sqlite3.Error."""

@@ -133,8 +133,8 @@ class VolumeLifecycle:
         return state.ended or state.switched
 
     def deploying(self, app: App) -> bool:
-        """True while a deploy may yet change what the app's containers have; not while it drains the old ones."""
-        return any(d.app_id == app.id and not d.state.switched for d in self._store.unfinished_deploys())
+        """As the store's."""
+        return self._store.deploying(app.id)
 
     def claimed_by(self, app: App, name: str, deploy_id: int) -> None:
         """The claim ends with that deploy."""
